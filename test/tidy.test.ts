@@ -380,7 +380,7 @@ describe('words', () => {
       '^test/|^src/(devnet|ledger)/|^src/maker/(backlog|batch-verifier|maker|maker-meter|maker-store|work-binding).ts$',
       '^src/(chain/tip-tracker|daemon/doctor-remote|miner/refusals|miner/work-jobs|mining/clock-offsets).ts$',
       '^src/(chain/chain-clock|maker/market|operator/maker-offer|cli/channel|cli/evidence|daemon/watch).ts$',
-      '^src/(api/feed|auditor/auditor|downstream/server/server|upstream/dag-view).ts$',
+      '^src/(api/feed|auditor/auditor|daemon/write-journal|downstream/server/server|upstream/dag-view).ts$',
       '^src/settlement/(auditor-link|ladder-writer|minute-keeper|notice-board|tip-log-keeper).ts$',
     ].join('|'),
   );

@@ -8,7 +8,6 @@ import { TokenBucket } from '../base/token-bucket.ts';
 import { jsonReply, Refused } from '../http/reply.ts';
 import type { Api } from '../http/server.ts';
 import { mayAct, type Role, roleOf, type Tokens } from '../http/token.ts';
-import { limited } from '../log/limited.ts';
 import type { Logger } from '../log/logger.ts';
 import { csvOf } from './csv.ts';
 import { BASE, documentOf, getDocument, type Json } from './document.ts';
@@ -31,6 +30,8 @@ export type ApiDeps = {
   readonly tokens: Tokens;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Of requests that are refused for their token. Whoever guesses some fills no log. */
+  readonly refusals: Logger;
   /** Told of each write, and by what it returns of the outcome. What only looks is none, nor a dry run. */
   readonly onWrite?: (news: WriteNews) => (outcome: string) => void;
 };
@@ -40,15 +41,11 @@ const ASKED = { perSecond: 200, burst: 1000 };
 /** Addresses that are remembered; of more, those that asked last. */
 const ADDRESSES = 1024;
 
-/** Whoever guesses tokens fills no log. */
-const REFUSALS_MS = 10_000;
-
 type Bindings = { readonly Bindings: { readonly address: string } };
 
 /** The API of a daemon: what it serves, to whom, and no more often than is good for it. */
 export function createApi(daemon: string, own: readonly Served[], deps: ApiDeps): Api {
-  const { tokens, clock, log } = deps;
-  const refusals = limited(log, REFUSALS_MS, clock);
+  const { tokens, clock, refusals } = deps;
   let document: Json | undefined;
   const made = (): Json =>
     (document ??= documentOf(

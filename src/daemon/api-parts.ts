@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { ApiDeps as ServingDeps } from '../api/app.ts';
 import { Feed, type FeedDeps, type Row } from '../api/feed.ts';
 import {
   type Action,
@@ -13,7 +14,9 @@ import { type HistoryQuery, READS, type Write, writeOperation } from '../api/ope
 import { numberKey } from '../api/page.ts';
 import { assert } from '../base/assert.ts';
 import { Refused } from '../http/reply.ts';
+import { limited } from '../log/limited.ts';
 import type { Logger } from '../log/logger.ts';
+import { apiTokens } from './data-dir.ts';
 import type { WriteJournal } from './write-journal.ts';
 
 /** The writes of a daemon, each with what does it. */
@@ -34,6 +37,16 @@ export type ApiDeps = FeedDeps & {
   readonly writes: WriteJournal;
   readonly log: Logger;
 };
+
+const REFUSALS_MS = 10_000;
+
+/** What the API of a daemon stands on. */
+export function servingDeps({ clock, log, writes }: ApiDeps, dataDir: string): ServingDeps {
+  return {
+    ...{ clock, log, tokens: apiTokens(dataDir, log), refusals: limited(log, REFUSALS_MS, clock) },
+    onWrite: (news) => writes.begin(news),
+  };
+}
 
 /** What was asked of a daemon: see `WriteJournal`. */
 export function serveWrites(journal: Pick<WriteJournal, 'rows'>): Served {

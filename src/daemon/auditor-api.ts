@@ -6,8 +6,14 @@ import type { Auditor } from '../auditor/auditor.ts';
 import { VERSION } from '../base/version.ts';
 import type { AuditorConfig } from '../config/config.ts';
 import type { Api } from '../http/server.ts';
-import { type ApiDeps, serveActions, serveHistory, serveWrites, theContract } from './api-parts.ts';
-import { apiTokens } from './data-dir.ts';
+import {
+  type ApiDeps,
+  serveActions,
+  serveHistory,
+  serveWrites,
+  servingDeps,
+  theContract,
+} from './api-parts.ts';
 import type { Reload } from './reload.ts';
 
 /** What an auditor serves under `/api/v1`: it is looked at, and reads its configuration anew. */
@@ -35,11 +41,7 @@ export function auditorApi(
     serveWrites(deps.writes),
     ...serveHistory(SAMPLES.auditor, READS.auditor, () => auditorSample(auditor), deps),
   ];
-  return createApi('auditor', served, {
-    ...deps,
-    onWrite: (news) => deps.writes.begin(news),
-    tokens: apiTokens(dataDir, deps.log),
-  });
+  return createApi('auditor', served, servingDeps(deps, dataDir));
 }
 
 function auditorSample({ status, stats }: Auditor) {

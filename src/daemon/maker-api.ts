@@ -9,11 +9,17 @@ import type { Api } from '../http/server.ts';
 import type { PoolFigures } from '../maker/pool-book.ts';
 import type { MakerSource } from '../operator/maker-policy.ts';
 import { luckOf } from '../work/luck.ts';
-import { type ApiDeps, serveActions, serveHistory, serveWrites, theContract } from './api-parts.ts';
+import {
+  type ApiDeps,
+  serveActions,
+  serveHistory,
+  serveWrites,
+  servingDeps,
+  theContract,
+} from './api-parts.ts';
 import { chainStatus } from './chain-part.ts';
 import { makerChannelActions } from './channel-actions.ts';
 import { heightOf, isBegun, isFunded } from './contract-state.ts';
-import { apiTokens } from './data-dir.ts';
 import type { Descriptors } from './descriptors.ts';
 import { leavingOfRow, type MakerParts } from './maker-metrics.ts';
 import { makerPolicyActions } from './policy-actions.ts';
@@ -30,7 +36,7 @@ export type MakerApiDeps = ApiDeps & {
 /** What a market maker serves under `/api/v1`. */
 export function makerApi(config: MakerConfig, facts: MakerParts, deps: MakerApiDeps): Api {
   const { maker } = facts;
-  const { source, reload, clock, log } = deps;
+  const { source, reload } = deps;
   const policy = makerPolicyActions(maker, source);
   const actions = { ...makerChannelActions(maker, facts.part), ...policy, ...reload.actions };
   const served = [
@@ -39,12 +45,7 @@ export function makerApi(config: MakerConfig, facts: MakerParts, deps: MakerApiD
     ...serveActions(WRITES.maker, actions),
     serveWrites(deps.writes),
   ];
-  return createApi('maker', served, {
-    clock,
-    log,
-    onWrite: (news) => deps.writes.begin(news),
-    tokens: apiTokens(config.dataDir, log),
-  });
+  return createApi('maker', served, servingDeps(deps, config.dataDir));
 }
 
 function makerReads(config: MakerConfig, facts: MakerParts, deps: MakerApiDeps): Served[] {

@@ -5,10 +5,16 @@ import { numberKey } from '../api/page.ts';
 import { SAMPLES } from '../api/samples.ts';
 import type { Api } from '../http/server.ts';
 import { destinationStatus } from '../mining/destination-status.ts';
-import { type ApiDeps, serveActions, serveHistory, serveWrites, theContract } from './api-parts.ts';
+import {
+  type ApiDeps,
+  serveActions,
+  serveHistory,
+  serveWrites,
+  servingDeps,
+  theContract,
+} from './api-parts.ts';
 import { proxyChannelActions } from './channel-actions.ts';
 import { heightOf } from './contract-state.ts';
-import { apiTokens } from './data-dir.ts';
 import { contractStatuses, minerViews, type ProxyParts, proxyStatus } from './proxy-status.ts';
 import type { Reload } from './reload.ts';
 import { streamView } from './stream-actions.ts';
@@ -31,11 +37,7 @@ export function proxyApi(
     ...serveActions(WRITES.proxy, actions),
     serveWrites(deps.writes),
   ];
-  return createApi('proxy', served, {
-    ...deps,
-    onWrite: (news) => deps.writes.begin(news),
-    tokens: apiTokens(config.dataDir, deps.log),
-  });
+  return createApi('proxy', served, servingDeps(deps, config.dataDir));
 }
 
 function proxyReads(facts: ProxyParts): Served[] {

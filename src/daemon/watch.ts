@@ -238,7 +238,7 @@ export function startWatch(
         },
         // To this machine alone: there are no tokens.
         api: createApi('watch', [serve(READS.watch.getStatus, () => watch.status)], {
-          ...{ tokens: {}, clock: systemClock, log },
+          ...{ tokens: {}, clock: systemClock, log, refusals: log },
         }),
       },
     );

@@ -4,6 +4,7 @@ import { createApi } from '../../src/api/app.ts';
 import { type Operation, pageQuery, type Served, serve, servePage } from '../../src/api/operation.ts';
 import { CodedError, codeOf } from '../../src/base/errors.ts';
 import type { Api } from '../../src/http/server.ts';
+import { limited } from '../../src/log/limited.ts';
 import type { Logger } from '../../src/log/logger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 
@@ -64,7 +65,12 @@ function apiOf(more: readonly Served[] = []): {
     ...more,
   ];
   const clock = { monotonicMs: () => nowMs, nowMs: () => nowMs };
-  const api = createApi('proxy', served, { tokens: TOKENS, clock, log });
+  const api = createApi('proxy', served, {
+    tokens: TOKENS,
+    clock,
+    log,
+    refusals: limited(log, 10_000, clock),
+  });
   return { api, lines, paid, refused, pass: (ms) => (nowMs += ms) };
 }
 

@@ -91,7 +91,11 @@ export class CommandStand extends Aftermath {
       { listen: { host: '127.0.0.1', port: 0 } },
       {
         ...{ timers: systemTimers, checks: {}, log: silentLogger },
-        api: createApi(side, served, { tokens: { money: TOKEN }, clock: systemClock, log: silentLogger }),
+        api: createApi(side, served, {
+          ...{ tokens: { money: TOKEN }, clock: systemClock },
+          log: silentLogger,
+          refusals: silentLogger,
+        }),
         metrics: { contentType: 'text/plain', text: async () => '' },
       },
     );
