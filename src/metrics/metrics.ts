@@ -151,9 +151,11 @@ function pulled(registry: Registry, name: string, row: MetricRow, source: Source
 type Series = { readonly key: Record<string, string>; readonly value: number };
 
 /**
- * A zero for each combination of closed label values, so that rates and alerts work from the first scrape.
+ * A zero for each combination of closed label values, so that rates and alerts work from the first scrape. A
+ * gauge without labels has none: what is not known is not 0.
  */
 function zeroSeries(row: MetricRow): Series[] {
+  if (row.type === 'gauge' && row.labels === undefined) return [];
   let keys: Record<string, string>[] = [{}];
   for (const label of row.labels ?? []) {
     keys = keys.flatMap((key) => (row.values?.[label] ?? []).map((value) => ({ ...key, [label]: value })));

@@ -100,6 +100,20 @@ describe('createMetrics', () => {
     expect(samples.get('upstream_up{target="spare"}')).toBe(0);
   });
 
+  it('has no series of what is not known yet, or no more, and so no zero that an alert takes for one', async () => {
+    let known: number | undefined;
+    const metrics = proxyMetrics({ disk_full_seconds: () => known, channel_expiry_blocks: () => known });
+    const shown = async (): Promise<(number | undefined)[]> => {
+      const samples = samplesOf(await metrics.text());
+      return ['disk_full_seconds', 'channel_expiry_blocks'].map((name) => samples.get(name));
+    };
+    expect(await shown()).toEqual([undefined, undefined]);
+    known = 5;
+    expect(await shown()).toEqual([5, 5]);
+    known = undefined;
+    expect(await shown()).toEqual([undefined, undefined]);
+  });
+
   it('drops a series that its source no longer has', async () => {
     let targets: Record<string, number> = { a: 1, b: 1 };
     const metrics = proxyMetrics({ upstream_up: () => targets });
