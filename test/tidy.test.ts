@@ -456,7 +456,7 @@ describe('words', () => {
       '^test/(bench|chain-node|devnet|downstream|e2e|upstream)/|/fixtures/|e2e-test.ts$',
       '^test/mining/(stand|braidpool-stage|several-contracts.test).ts$|^test/peer/rpc-peer.test.ts$',
       '^test/chain/delivery-styles.test.ts$|^test/maker/(world|reestablish.test).ts$|^test/sim/run.ts$',
-      '^test/mutants/judge.ts$',
+      '^test/mutants/judge.ts$|^test/prometheus/day.ts$',
     ].join('|'),
   );
 
@@ -649,7 +649,9 @@ describe('folders', () => {
   });
 
   it('of tests mirror those of src', () => {
-    const extra = new Set('bench chain-node e2e mutants ops packages property sim ui'.split(' '));
+    const extra = new Set(
+      'bench chain-node e2e mutants ops packages prometheus property sim ui'.split(' '),
+    );
     const wrong = tests.filter((path) => {
       const [, folder = '', ...rest] = path.split('/');
       return rest.length > 0 && !extra.has(folder) && !existsSync(join(ROOT, 'src', folder));

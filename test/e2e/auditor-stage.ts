@@ -150,6 +150,11 @@ export class AuditorStage {
     return all;
   }
 
+  /** Where the auditor tells of itself. */
+  get auditorUrl(): string {
+    return this.#auditorUrl;
+  }
+
   async begin(role: Role): Promise<void> {
     await this.#daemons[role].start(60_000, this.#env[role]);
   }

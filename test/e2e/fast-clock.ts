@@ -17,8 +17,8 @@ export type FastClock = {
   readonly env: (hooks?: readonly string[]) => Readonly<Record<string, string>>;
 };
 
-export function fastClock(factor: number): FastClock {
-  const fromMs = Date.now();
+/** @param fromMs when it began to run faster; of one that is ahead from the start, before now */
+export function fastClock(factor: number, fromMs: number = Date.now()): FastClock {
   return {
     clock: { ...systemClock, nowMs: fastNow(fromMs, factor) },
     env: (hooks = []) => ({
