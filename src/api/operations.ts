@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import { book } from './book-schemas.ts';
 import { count, decimal, height, id, text, timeMs } from './fields.ts';
 import {
   auditedContract,
+  auditedMinute,
   auditorStatus,
   makerContract,
   makerStatus,
@@ -50,6 +52,9 @@ const followEvents = {
   path: '/events',
   summary: 'a snapshot of what is in the history, then each change of it; goes on after Last-Event-ID',
 } as const;
+const minutesQuery = pageQuery.extend({
+  since: z.coerce.number().int().min(0).default(0).describe('minutes from this one on'),
+});
 export type HistoryQuery = z.output<typeof historyQuery>;
 const historyOf = <S extends z.ZodRawShape>(sample: z.ZodObject<S>) => ({
   listHistory: { ...listHistory, answer: sampled.extend(sample.shape) },
@@ -84,11 +89,20 @@ export const READS = {
     listStreams,
     ...historyOf(SAMPLES.maker),
     listPools: { ...list, name: 'listPools', path: '/pools', summary: 'pools of the maker', answer: pool },
+    getBook: {
+      ...{ ...read, name: 'getBook', path: '/book' },
+      ...{ summary: 'what is bought, locked up, quoted and refused', answer: book },
+    },
   },
   auditor: {
     getStatus: { ...getStatus, answer: auditorStatus },
     listContracts: { ...listContracts, answer: auditedContract },
     getContract: { ...getContract, answer: auditedContract },
+    listMinutes: {
+      ...{ ...list, name: 'listMinutes', path: '/contracts/{contract_id}/minutes' },
+      ...{ params: byContract.params, query: minutesQuery, answer: auditedMinute },
+      summary: 'what both sides said of each minute, and the ruling on it, oldest first',
+    },
     ...historyOf(SAMPLES.auditor),
   },
   watch: { getStatus: { ...getStatus, answer: watchStatus } },
@@ -217,10 +231,6 @@ export const WRITES = {
   },
   maker: {
     ...CONTRACT_WRITES,
-    book: {
-      ...{ role: 'watch', summary: 'what is bought, locked up, quoted and refused' },
-      ...{ body: z.object({}), answer: z.looseObject({ halted: z.boolean() }) },
-    },
     'pool/paid': {
       ...{ role: 'money', summary: 'work that a pool has paid for' },
       body: z.object({ pool: text, hashes: decimal }),

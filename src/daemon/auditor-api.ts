@@ -1,22 +1,24 @@
 import { createApi } from '../api/app.ts';
 import { serve, servePage } from '../api/operation.ts';
 import { READS } from '../api/operations.ts';
+import { numberKey } from '../api/page.ts';
 import { SAMPLES } from '../api/samples.ts';
 import type { Auditor } from '../auditor/auditor.ts';
 import { VERSION } from '../base/version.ts';
 import type { AuditorConfig } from '../config/config.ts';
+import { Refused } from '../http/reply.ts';
 import type { Api } from '../http/server.ts';
 import { type ApiDeps, serveHistory, theContract } from './api-parts.ts';
 import { apiTokens } from './data-dir.ts';
 
 /** What an auditor serves under `/api/v1`: it is only looked at. */
 export function auditorApi({ network, dataDir }: AuditorConfig, auditor: Auditor, deps: ApiDeps): Api {
-  const { getStatus, listContracts, getContract } = READS.auditor;
+  const { getStatus, listContracts, getContract, listMinutes } = READS.auditor;
   const served = [
     serve(getStatus, () => ({
       ...{ role: 'auditor' as const, version: VERSION, network },
       ...{ node_id: auditor.nodeId, auditor_key: auditor.auditorKeyHex },
-      ...{ connections: auditor.stats.connections, contracts: auditor.status },
+      ...{ connections: auditor.stats.connections, stats: auditor.stats, contracts: auditor.status },
     })),
     servePage(
       listContracts,
@@ -25,6 +27,15 @@ export function auditorApi({ network, dataDir }: AuditorConfig, auditor: Auditor
     ),
     serve(getContract, ({ params }) =>
       theContract(auditor.status, ({ contractId }) => contractId === params.contract_id),
+    ),
+    servePage(
+      listMinutes,
+      ({ params, query }) => {
+        const minutes = auditor.minutesOf(params.contract_id, query.since);
+        if (minutes === undefined) throw new Refused('not_found', 'there is no such contract');
+        return minutes;
+      },
+      ({ minute }) => numberKey(minute),
     ),
     ...serveHistory(SAMPLES.auditor, READS.auditor, () => auditorSample(auditor), deps),
   ];

@@ -7,6 +7,7 @@ import { VERSION } from '../base/version.ts';
 import type { MakerConfig } from '../config/config.ts';
 import type { Api } from '../http/server.ts';
 import type { PoolFigures } from '../maker/pool-book.ts';
+import { makerBook } from '../operator/maker-book.ts';
 import type { MakerSource } from '../operator/maker-policy.ts';
 import { luckOf } from '../work/luck.ts';
 import { type ApiDeps, serveActions, serveHistory, theContract } from './api-parts.ts';
@@ -40,7 +41,7 @@ export function makerApi(config: MakerConfig, facts: MakerParts, deps: MakerApiD
 
 function makerReads(config: MakerConfig, facts: MakerParts, deps: MakerApiDeps): Served[] {
   const { maker } = facts;
-  const { getStatus, listContracts, getContract, listStreams, listPools } = READS.maker;
+  const { getStatus, listContracts, getContract, listStreams, listPools, getBook } = READS.maker;
   return [
     serve(getStatus, () => makerStatus(config, facts, deps)),
     servePage(
@@ -57,6 +58,7 @@ function makerReads(config: MakerConfig, facts: MakerParts, deps: MakerApiDeps):
       ({ stream }) => stream,
     ),
     servePage(listPools, deps.pools, ({ name }) => name),
+    serve(getBook, () => makerBook(maker)),
   ];
 }
 
