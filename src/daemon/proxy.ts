@@ -35,6 +35,7 @@ import { watchDescriptors } from './descriptors.ts';
 import { Durability, type DurabilityLevel, IDLE } from './durability.ts';
 import { openKeys } from './node-keys.ts';
 import { laterPart, PATIENCE_MS, startPage } from './page.ts';
+import { pageOf } from './page-files.ts';
 import { proxyApi } from './proxy-api.ts';
 import { proxyLine } from './proxy-line.ts';
 import { openMemory, type ProxyMemory } from './proxy-memory.ts';
@@ -227,7 +228,7 @@ function opsServer(
     { listen, allowedHosts, serving: ['miners'] },
     {
       ...{ metrics, timers, log: http },
-      ...{ checks: proxyChecks(facts), api },
+      ...{ checks: proxyChecks(facts), api, page: pageOf('proxy') },
     },
   );
 }
