@@ -32,5 +32,8 @@ export const SAMPLES = {
     durability: ledger,
     chain_height: height.nullable(),
   }),
-  auditor: z.object({ contracts: count, minutes: count, connections: count }),
+  auditor: z.object({
+    ...{ contracts: count, minutes: count, connections: count },
+    in_default: count.describe('contracts of which a side is'),
+  }),
 } as const;

@@ -43,5 +43,6 @@ export function auditorApi({ network, dataDir }: AuditorConfig, auditor: Auditor
 }
 
 function auditorSample({ status, stats }: Auditor) {
-  return { contracts: status.length, minutes: stats.minutes, connections: stats.connections };
+  const inDefault = status.filter(({ verdict }) => verdict === 'miner' || verdict === 'maker').length;
+  return { contracts: status.length, ...stats, inDefault };
 }

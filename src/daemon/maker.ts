@@ -47,6 +47,7 @@ import { type MakerParts, makerSources } from './maker-metrics.ts';
 import { ownWorkOf, poolSources } from './maker-pools.ts';
 import { openKeys } from './node-keys.ts';
 import { startPage } from './page.ts';
+import { pageOf } from './page-files.ts';
 import { makerChecks } from './readiness.ts';
 import { renewalOf } from './renewal.ts';
 import { type DaemonLog, daemonSources } from './shared-metrics.ts';
@@ -187,7 +188,7 @@ function opsServer(
   return new OpsServer(
     { listen, allowedHosts, serving: ['ledger'] },
     {
-      ...{ metrics, timers, log: http },
+      ...{ metrics, timers, log: http, page: pageOf('maker') },
       checks: makerChecks(facts, isListening),
       api: makerApi(config, facts, {
         ...{ pools, descriptors, source, undo },

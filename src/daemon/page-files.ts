@@ -10,6 +10,8 @@ const gzipped = promisify(gzip);
 /** The module a browser begins with, by daemon. */
 const ENTRIES = {
   proxy: new URL('../page/proxy.ts', import.meta.url),
+  maker: new URL('../page/maker.ts', import.meta.url),
+  auditor: new URL('../page/auditor.ts', import.meta.url),
 } as const;
 
 /** Modules of packages, by the name they are imported under: the file of it, and what makes that a module. */
@@ -22,7 +24,11 @@ const VENDORED: Readonly<Record<string, { readonly file: string; readonly end?: 
   uqr: { file: 'uqr' },
 };
 
-const STYLES = { 'style.css': './style.css', 'uplot.css': 'uplot/dist/uPlot.min.css' } as const;
+const STYLES = {
+  'style.css': './style.css',
+  'desk.css': './desk.css',
+  'uplot.css': 'uplot/dist/uPlot.min.css',
+} as const;
 
 /** No request leaves the origin, nothing inline runs, and no other page frames it. */
 const POLICY = [
