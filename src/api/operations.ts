@@ -12,6 +12,7 @@ import { type Operation, pageQuery } from './operation.ts';
 import { dag, destination, miner, proxyContract, proxyStatus } from './proxy-schemas.ts';
 import { SAMPLES } from './samples.ts';
 import { moneyStream } from './shared-schemas.ts';
+import { publicStatus, system } from './system-schemas.ts';
 
 const read = { method: 'get', role: 'watch', kind: 'value' } as const;
 const list = { method: 'get', role: 'watch', kind: 'page', query: pageQuery } as const;
@@ -27,6 +28,13 @@ const getStatus = {
   path: '/status',
   summary: 'all of it, at a glance',
 } as const;
+const statusQuery = z.object({
+  miners: z.coerce.number().int().min(0).max(500).default(500).describe('the most that are listed'),
+});
+const getSystem = {
+  ...{ ...read, name: 'getSystem', path: '/system', answer: system },
+  summary: 'what it runs on and with: readiness, configuration, ledger, job, warnings',
+} as const satisfies Operation;
 const getContract = { ...byContract, name: 'getContract', summary: 'one contract' } as const;
 const listContracts = { ...list, name: 'listContracts', path: '/contracts', summary: 'contracts' } as const;
 const listStreams = {
@@ -59,7 +67,12 @@ const historyOf = <S extends z.ZodRawShape>(sample: z.ZodObject<S>) => ({
 /** What is only read, by daemon. */
 export const READS = {
   proxy: {
-    getStatus: { ...getStatus, answer: proxyStatus },
+    getStatus: { ...getStatus, query: statusQuery, answer: proxyStatus },
+    getSystem,
+    getPublic: {
+      ...{ ...read, role: 'none', name: 'getPublic', path: '/public', answer: publicStatus },
+      summary: 'what anybody may know, where `http.public` says so',
+    },
     listMiners: {
       ...list,
       name: 'listMiners',

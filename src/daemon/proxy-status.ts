@@ -56,9 +56,6 @@ export type ProxyParts = {
   readonly waiting: LaterPart[];
 };
 
-/** Sessions listed on the status page; the rest is only counted. */
-const SESSIONS_LISTED = 500;
-
 export type ProxyStatus = {
   readonly version: string;
   readonly role: 'proxy';
@@ -138,8 +135,8 @@ export type ContractStatus = ContractReport & {
   readonly ignored_edits: readonly EditWithoutEffect[];
 };
 
-/** The body of `/api/v1/status`. */
-export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
+/** The body of `/api/v1/status`. @param minersListed the most that it lists; the rest is only counted */
+export async function proxyStatus(facts: ProxyParts, minersListed: number): Promise<ProxyStatus> {
   const { mining, meters, config } = facts;
   const { server } = mining;
   const rate = facts.hashrate.rates().oneMinute;
@@ -166,7 +163,7 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
     }),
     destinations: destinationStatus(facts),
     braidpool: mining.braidpoolNodes.map(({ status }) => status),
-    miners: server.sessions(SESSIONS_LISTED).map((session) => minerOf(session, mining)),
+    miners: server.sessions(minersListed).map((session) => minerOf(session, mining)),
     contract: contracts[0] ?? null,
     contracts,
     metering: facts.contracts.metering?.meter.status ?? null,
