@@ -212,10 +212,38 @@ export const CONTRACT_WRITES = {
   },
 } as const satisfies Readonly<Record<string, Write>>;
 
+const quote = z.object({
+  ...{ maker: text, quote: text, binding: text, why: text },
+  ...{ price_msat_per_eh: decimal, net_msat_per_eh: decimal, work_hashes: decimal, budget_sat: decimal },
+  ...{ deposit_sat: decimal, collateral_sat: decimal, maker_bond_sat: decimal },
+  ...{ min_depth: count, expiry_height: height, rate_hps: decimal.nullable() },
+  ...{ duration_blocks: count.nullable(), off_market: offMarket.nullable(), valid_for_ms: z.number() },
+});
+
+/** What is quoted for what `[sell]` offers, best first. */
+const quotes = z.object({
+  quotes: z.array(quote),
+  hash_value_msat_per_eh: decimal.nullable(),
+  fees_sat: decimal.describe('of opening and closing, as they are reckoned'),
+  refused: z.array(z.object({ maker: text, code: text, reason: text })),
+});
+
 /** What a daemon does when asked, by the path of it. */
 export const WRITES = {
   proxy: {
     ...CONTRACT_WRITES,
+    'market/ask': {
+      ...{ role: 'operate', summary: 'asks the makers of the configuration what they pay' },
+      ...{ body: z.object({}), answer: quotes },
+    },
+    'market/take': {
+      ...{
+        role: 'money',
+        summary: 'takes a quote that was asked for: its maker signs it, and it is served',
+      },
+      body: z.object({ ...dryRun, quote: text, off_market: z.boolean().optional() }),
+      answer: done.extend({ taken: z.boolean(), off_market: offMarket.nullable() }),
+    },
     'contract/take': {
       ...{ role: 'money', summary: 'serves a contract whose maker signed its quote' },
       body: z.object({

@@ -10,6 +10,7 @@ import { type ApiDeps, serveActions, serveHistory, theContract } from './api-par
 import { proxyChannelActions } from './channel-actions.ts';
 import { heightOf } from './contract-state.ts';
 import { apiTokens } from './data-dir.ts';
+import { marketActions } from './market-actions.ts';
 import { contractStatuses, minerViews, type ProxyParts, proxyStatus } from './proxy-status.ts';
 import { streamView } from './stream-actions.ts';
 import type { systemView } from './system-view.ts';
@@ -21,7 +22,9 @@ export function proxyApi(
   deps: ApiDeps & { readonly system: ReturnType<typeof systemView> },
 ): Api {
   const { config, contracts } = facts;
-  const actions = { ...proxyChannelActions(contracts), ...takeActions(config, facts) };
+  const taking = takeActions(config, facts);
+  const market = marketActions(facts, { take: taking['contract/take']!, log: deps.log });
+  const actions = { ...proxyChannelActions(contracts), ...taking, ...market };
   const served = [
     ...proxyReads(facts, deps.system),
     ...serveHistory(SAMPLES.proxy, READS.proxy, () => proxySample(facts), deps),
