@@ -15,7 +15,13 @@ import { type AnyInput, type Operation, type pageQuery, type Served, serve } fro
 import { pageOf } from './page.ts';
 import { wired } from './wire.ts';
 
-export type ApiDeps = { readonly tokens: Tokens; readonly clock: Clock; readonly log: Logger };
+export type ApiDeps = {
+  readonly tokens: Tokens;
+  /** What is for nobody in particular is told to all; otherwise to those who may look. */
+  readonly isPublic?: boolean;
+  readonly clock: Clock;
+  readonly log: Logger;
+};
 
 /** What one address may ask: a page with every table open asks some twenty a second. */
 const ASKED = { perSecond: 200, burst: 1000 };
@@ -25,7 +31,8 @@ const ADDRESSES = 1024;
 type Bindings = { readonly Bindings: { readonly address: string } };
 
 /** The API of a daemon: what it serves, to whom, and no more often than is good for it. */
-export function createApi(daemon: string, own: readonly Served[], { tokens, clock, log }: ApiDeps): Api {
+export function createApi(daemon: string, own: readonly Served[], deps: ApiDeps): Api {
+  const { clock, log } = deps;
   let document: Json | undefined;
   const made = (): Json =>
     (document ??= documentOf(
@@ -46,7 +53,7 @@ export function createApi(daemon: string, own: readonly Served[], { tokens, cloc
     const { operation } = each;
     const path = BASE + operation.path.replaceAll(/\{(\w+)\}/g, ':$1');
     app.on(operation.method, [path], async (c) => {
-      const role = roleFor(operation, c, tokens);
+      const role = roleFor(operation, c, deps);
       if (operation.method === 'get') return answerOf(each, await inputOf(operation, c), c);
       return await writeOf(each, role, c, log);
     });
@@ -71,13 +78,16 @@ export function createApi(daemon: string, own: readonly Served[], { tokens, cloc
  * daemon. Throws `unauthorized`, `forbidden`.
  */
 function roleFor(
-  { method, role: least }: Pick<Operation, 'method' | 'role'>,
+  { method, role: wanted }: Pick<Operation, 'method' | 'role'>,
   { req, env }: Context<Bindings>,
-  tokens: Tokens,
+  { tokens, isPublic }: Pick<ApiDeps, 'tokens' | 'isPublic'>,
 ): Role {
   const header = req.header('authorization');
   const isNear = isLoopback(env.address) && !req.header('forwarded') && !req.header('x-forwarded-for');
-  const free = header === undefined && isNear && method === 'get' ? 'watch' : undefined;
+  const least = wanted === 'none' ? 'watch' : wanted;
+  const isForAll = wanted === 'none' && isPublic === true;
+  const isFree = header === undefined && isNear && method === 'get';
+  const free = isForAll || isFree ? 'watch' : undefined;
   const role = free ?? roleOf(header, tokens);
   if (role === undefined) throw new Refused('unauthorized', undefined, { 'www-authenticate': 'Bearer' });
   if (!mayAct(role, least))

@@ -14,6 +14,7 @@ import { type Operation, pageQuery } from './operation.ts';
 import { dag, destination, miner, proxyContract, proxyStatus } from './proxy-schemas.ts';
 import { SAMPLES } from './samples.ts';
 import { moneyStream } from './shared-schemas.ts';
+import { publicStatus, system } from './system-schemas.ts';
 
 const read = { method: 'get', role: 'watch', kind: 'value' } as const;
 const list = { method: 'get', role: 'watch', kind: 'page', query: pageQuery } as const;
@@ -29,6 +30,13 @@ const getStatus = {
   path: '/status',
   summary: 'all of it, at a glance',
 } as const;
+const statusQuery = z.object({
+  miners: z.coerce.number().int().min(0).max(500).default(500).describe('the most that are listed'),
+});
+const getSystem = {
+  ...{ ...read, name: 'getSystem', path: '/system', answer: system },
+  summary: 'what it runs on and with: readiness, configuration, ledger, job, warnings',
+} as const satisfies Operation;
 const getContract = { ...byContract, name: 'getContract', summary: 'one contract' } as const;
 const listContracts = { ...list, name: 'listContracts', path: '/contracts', summary: 'contracts' } as const;
 const listStreams = {
@@ -64,7 +72,12 @@ const historyOf = <S extends z.ZodRawShape>(sample: z.ZodObject<S>) => ({
 /** What is only read, by daemon. */
 export const READS = {
   proxy: {
-    getStatus: { ...getStatus, answer: proxyStatus },
+    getStatus: { ...getStatus, query: statusQuery, answer: proxyStatus },
+    getSystem,
+    getPublic: {
+      ...{ ...read, role: 'none', name: 'getPublic', path: '/public', answer: publicStatus },
+      summary: 'what anybody may know, where `http.public` says so',
+    },
     listMiners: {
       ...list,
       name: 'listMiners',
@@ -213,10 +226,38 @@ export const CONTRACT_WRITES = {
   },
 } as const satisfies Readonly<Record<string, Write>>;
 
+const quote = z.object({
+  ...{ maker: text, quote: text, binding: text, why: text },
+  ...{ price_msat_per_eh: decimal, net_msat_per_eh: decimal, work_hashes: decimal, budget_sat: decimal },
+  ...{ deposit_sat: decimal, collateral_sat: decimal, maker_bond_sat: decimal },
+  ...{ min_depth: count, expiry_height: height, rate_hps: decimal.nullable() },
+  ...{ duration_blocks: count.nullable(), off_market: offMarket.nullable(), valid_for_ms: z.number() },
+});
+
+/** What is quoted for what `[sell]` offers, best first. */
+const quotes = z.object({
+  quotes: z.array(quote),
+  hash_value_msat_per_eh: decimal.nullable(),
+  fees_sat: decimal.describe('of opening and closing, as they are reckoned'),
+  refused: z.array(z.object({ maker: text, code: text, reason: text })),
+});
+
 /** What a daemon does when asked, by the path of it. */
 export const WRITES = {
   proxy: {
     ...CONTRACT_WRITES,
+    'market/ask': {
+      ...{ role: 'operate', summary: 'asks the makers of the configuration what they pay' },
+      ...{ body: z.object({}), answer: quotes },
+    },
+    'market/take': {
+      ...{
+        role: 'money',
+        summary: 'takes a quote that was asked for: its maker signs it, and it is served',
+      },
+      body: z.object({ ...dryRun, quote: text, off_market: z.boolean().optional() }),
+      answer: done.extend({ taken: z.boolean(), off_market: offMarket.nullable() }),
+    },
     'contract/take': {
       ...{ role: 'money', summary: 'serves a contract whose maker signed its quote' },
       body: z.object({

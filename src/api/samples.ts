@@ -12,6 +12,7 @@ export const SAMPLES = {
     hashes_per_second_1m: hashesPerSecond,
     hashes_per_second_5m: hashesPerSecond,
     hashes_per_second_1h: hashesPerSecond,
+    hashes_per_second_24h: hashesPerSecond,
     shares_submitted: count,
     shares_accepted: count,
     blocks_found: count,

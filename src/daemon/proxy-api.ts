@@ -3,35 +3,55 @@ import { type Served, serve, servePage } from '../api/operation.ts';
 import { READS, WRITES } from '../api/operations.ts';
 import { numberKey } from '../api/page.ts';
 import { SAMPLES } from '../api/samples.ts';
+import { VERSION } from '../base/version.ts';
 import type { Api } from '../http/server.ts';
 import { destinationStatus } from '../mining/destination-status.ts';
 import { type ApiDeps, serveActions, serveHistory, theContract } from './api-parts.ts';
 import { proxyChannelActions } from './channel-actions.ts';
 import { heightOf } from './contract-state.ts';
 import { apiTokens } from './data-dir.ts';
+import { marketActions } from './market-actions.ts';
 import { contractStatuses, minerViews, type ProxyParts, proxyStatus } from './proxy-status.ts';
 import { streamView } from './stream-actions.ts';
+import type { systemView } from './system-view.ts';
 import { takeActions } from './take-action.ts';
 
 /** What a proxy serves under `/api/v1`. */
-export function proxyApi(facts: ProxyParts, deps: ApiDeps): Api {
+export function proxyApi(
+  facts: ProxyParts,
+  deps: ApiDeps & { readonly system: ReturnType<typeof systemView> },
+): Api {
   const { config, contracts } = facts;
-  const actions = { ...proxyChannelActions(contracts), ...takeActions(config, facts) };
+  const taking = takeActions(config, facts);
+  const market = marketActions(facts, { take: taking['contract/take']!, log: deps.log });
+  const actions = { ...proxyChannelActions(contracts), ...taking, ...market };
   const served = [
-    ...proxyReads(facts),
+    ...proxyReads(facts, deps.system),
     ...serveHistory(SAMPLES.proxy, READS.proxy, () => proxySample(facts), deps),
     ...serveActions(WRITES.proxy, actions),
   ];
-  return createApi('proxy', served, { ...deps, tokens: apiTokens(config.dataDir, deps.log) });
+  const isPublic = config.http.public === 'status';
+  return createApi('proxy', served, { ...deps, isPublic, tokens: apiTokens(config.dataDir, deps.log) });
 }
 
-function proxyReads(facts: ProxyParts): Served[] {
+function proxyReads(facts: ProxyParts, system: ReturnType<typeof systemView>): Served[] {
   const { mining, contracts } = facts;
-  const { getStatus, listMiners, listDestinations, listContracts, getContract, listStreams, getDag } =
-    READS.proxy;
+  const {
+    getStatus,
+    getSystem,
+    getPublic,
+    listMiners,
+    listDestinations,
+    listContracts,
+    getContract,
+    listStreams,
+    getDag,
+  } = READS.proxy;
   const sides = () => [...contracts.all.map(({ side }) => side), ...contracts.earlier];
   return [
-    serve(getStatus, () => proxyStatus(facts)),
+    serve(getStatus, ({ query }) => proxyStatus(facts, query.miners)),
+    serve(getSystem, system),
+    serve(getPublic, () => publicView(facts)),
     servePage(
       listMiners,
       () => minerViews(mining),
@@ -59,6 +79,24 @@ function proxyReads(facts: ProxyParts): Served[] {
   ];
 }
 
+/** What anybody may know. */
+function publicView({ mining, hashrate, chain, durability }: ProxyParts) {
+  const { stats, sessionCount: sessions } = mining.server;
+  const rates = hashrate.rates();
+  return {
+    version: VERSION,
+    hashes_per_second_5m: rates.fiveMinutes,
+    hashes_per_second_1h: rates.oneHour,
+    hashes_per_second_24h: rates.oneDay,
+    sessions,
+    shares_accepted: stats.sharesAccepted,
+    shares_submitted: stats.sharesSubmitted,
+    blocks_found: mining.stats.blocksFound,
+    chain_height: heightOf(chain) ?? null,
+    is_serving: durability.level === 'sound' && mining.destination !== 'none',
+  };
+}
+
 function proxySample(facts: ProxyParts) {
   const { mining, hashrate, contracts, durability, chain } = facts;
   const { stats, sessionCount: sessions } = mining.server;
@@ -70,6 +108,7 @@ function proxySample(facts: ProxyParts) {
     hashes_per_second_1m: rates.oneMinute,
     hashes_per_second_5m: rates.fiveMinutes,
     hashes_per_second_1h: rates.oneHour,
+    hashes_per_second_24h: rates.oneDay,
     shares_submitted: stats.sharesSubmitted,
     shares_accepted: stats.sharesAccepted,
     blocks_found: mining.stats.blocksFound,

@@ -8,6 +8,7 @@ import { systemTimers } from '../base/system-timers.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
 import { nodeIdBytes } from '../channel/signer.ts';
 import type { ProxyConfig } from '../config/config.ts';
+import type { ExplainedOption } from '../config/load.ts';
 import { OpsServer } from '../http/server.ts';
 import type { LedgerStats } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
@@ -48,12 +49,18 @@ import { RunningContracts } from './running-contracts.ts';
 import { contractDestination, contractsOf, Selling } from './selling.ts';
 import type { DaemonLog } from './shared-metrics.ts';
 import { sayStatus } from './status-line.ts';
+import { systemView } from './system-view.ts';
 import { takeActions } from './take-action.ts';
 import { takenContracts } from './taken-contracts.ts';
 import { logMinerTips } from './tip-logs.ts';
 
 const clock = systemClock;
 const timers = systemTimers;
+
+/** Tells the configuration, without its secrets. */
+type ProxySource = {
+  readonly explain: (flags: Readonly<Record<string, string>>) => readonly ExplainedOption[];
+};
 
 export type RunningProxy = Composed<{
   readonly ready: Readonly<Record<string, unknown>>;
@@ -66,14 +73,19 @@ export type RunningProxy = Composed<{
  * for: status page and contract. Throws coded errors for what the configuration, the disk or a port that
  * miners connect to refuses.
  */
-export function startProxy(config: ProxyConfig, log: DaemonLog): Promise<RunningProxy> {
-  return composed((undo) => build(config, log, undo));
+export function startProxy(
+  config: ProxyConfig,
+  log: DaemonLog,
+  source?: ProxySource,
+): Promise<RunningProxy> {
+  return composed((undo) => build(config, log, undo, source));
 }
 
 async function build(
   config: ProxyConfig,
   log: DaemonLog,
   undo: AsyncDisposableStack,
+  source: ProxySource | undefined,
 ): Promise<Omit<RunningProxy, 'close'>> {
   makeDataDir(config.dataDir);
   for (const contract of contractsOf(config)) minerOptionsOf(config.network, contract);
@@ -130,7 +142,8 @@ async function build(
   durability.start();
 
   const later = { waiting: facts.waiting, undo, log };
-  const httpAt = await startPage(opsServer(facts, kernel.name, observers, later), later);
+  const ops = opsServer(facts, { kernelName: kernel.name, observers, source, ...later });
+  const httpAt = await startPage(ops, later);
   sayStatus(undo, { timers, log }, proxyLine(facts));
   const ladders = ladderWriter(config.closeDir, log);
   undo.defer(async () => {
@@ -213,13 +226,24 @@ function makeMining(
 /** The status page, and what it reads. */
 function opsServer(
   facts: ProxyParts,
-  kernelName: string,
-  observers: Observers,
-  { undo, log }: { readonly undo: AsyncDisposableStack; readonly log: DaemonLog },
+  deps: {
+    readonly kernelName: string;
+    readonly observers: Observers;
+    readonly source: ProxySource | undefined;
+    readonly undo: AsyncDisposableStack;
+    readonly log: DaemonLog;
+  },
 ): OpsServer {
-  const { config, ledger } = facts;
+  const { kernelName, observers, source, undo, log } = deps;
+  const { config, ledger, mining, upkeep } = facts;
   const http = log.child({ part: 'http' });
-  const api = proxyApi(facts, { undo, clock, timers, random: systemRandom, log: http });
+  const checks = proxyChecks(facts);
+  const system = systemView({
+    ...{ checks, ledger, upkeep, clock, log, explain: source && (() => source.explain({})) },
+    listeners: () => mining.server.addresses().map((at) => ({ name: 'stratum', at: addressText(at) })),
+    job: () => mining.job,
+  });
+  const api = proxyApi(facts, { undo, clock, timers, random: systemRandom, log: http, system });
   const build = { version: VERSION, commit: COMMIT, kernel: kernelName, ledger: ledger.engine };
   const metrics = createMetrics({ role: 'proxy', build }, () => proxySources(facts, log));
   observers.observe = metrics.observe;
@@ -228,7 +252,7 @@ function opsServer(
     { listen, allowedHosts, serving: ['miners'] },
     {
       ...{ metrics, timers, log: http },
-      ...{ checks: proxyChecks(facts), api, page: pageOf('proxy') },
+      ...{ checks, api, page: pageOf('proxy') },
     },
   );
 }

@@ -27,6 +27,8 @@ export type RootLogger = Logger & {
     readonly droppedLines: number;
     readonly isBlocked: boolean;
     readonly errors: Readonly<Partial<Record<ErrorCode | 'internal', number>>>;
+    /** The last warnings and errors, oldest first: their constant texts, and nothing of what strangers sent. */
+    readonly recent: readonly RecentLine[];
   };
   /** Writes out what is buffered, as far as that goes at once; the last call before the process ends. */
   flush(): void;
@@ -34,6 +36,15 @@ export type RootLogger = Logger & {
   drain(ms: number): Promise<void>;
   setLevel(level: LogLevel): void;
 };
+
+export type RecentLine = {
+  readonly at_ms: number;
+  readonly level: 'warn' | 'error';
+  readonly code: string | null;
+  readonly message: string;
+};
+/** Of them. */
+const RECENT = 100;
 
 /** Anything that takes whole lines; tests pass an array writer. */
 export type LogSink = DestinationStream & Partial<Pick<LineSink, 'flushSync' | 'drain' | 'stats'>>;
@@ -82,11 +93,12 @@ export function createLogger(options: LogOptions, deps: { readonly sink?: LogSin
     target,
   );
   const errors: ErrorCounts = {};
+  const recent: RecentLine[] = [];
   const { stats = { droppedLines: 0, isBlocked: false } } = sink;
   return {
-    ...wrap(logger, errors),
+    ...wrap(logger, { errors, recent }),
     stats: {
-      errors,
+      ...{ errors, recent },
       get droppedLines() {
         return stats.droppedLines;
       },
@@ -102,26 +114,35 @@ export function createLogger(options: LogOptions, deps: { readonly sink?: LogSin
   };
 }
 
-function wrap(logger: PinoLogger, errors: ErrorCounts): Logger {
+type Kept = { readonly errors: ErrorCounts; readonly recent: RecentLine[] };
+
+function wrap(logger: PinoLogger, kept: Kept): Logger {
+  const { errors, recent } = kept;
   const hold = (fields: Readonly<Record<string, unknown>>): void => {
     const code = codeIn(fields);
     if (code === undefined) return;
     const known = isKnown(code) ? code : 'internal';
     errors[known] = (errors[known] ?? 0) + 1;
   };
-  const counted = (fields: Readonly<Record<string, unknown>>): object => {
+  const counted = (
+    level: RecentLine['level'],
+    fields: Readonly<Record<string, unknown>>,
+    message: string,
+  ): object => {
     hold(fields);
     const code = codeIn(fields);
+    recent.push({ at_ms: systemClock.nowMs(), level, code: code ?? null, message });
+    if (recent.length > RECENT) recent.shift();
     const hasHint = code === undefined || !isKnown(code) || fields['hint'] !== undefined;
     return hasHint ? fields : { ...fields, hint: ERROR_TABLE[code].hint };
   };
   return {
     debug: (fields, message) => logger.debug(fields, message),
     info: (fields, message) => logger.info(fields, message),
-    warn: (fields, message) => logger.warn(counted(fields), message),
-    error: (fields, message) => logger.error(counted(fields), message),
+    warn: (fields, message) => logger.warn(counted('warn', fields, message), message),
+    error: (fields, message) => logger.error(counted('error', fields, message), message),
     hold,
-    child: (fields) => wrap(logger.child(plainFields({ ...fields })), errors),
+    child: (fields) => wrap(logger.child(plainFields({ ...fields })), kept),
   };
 }
 
