@@ -18,6 +18,7 @@ export const SAMPLES = {
     blocks_found: count,
     contracts_live: count,
     peers_connected: count,
+    contracts_without_peer: count.describe('that need it'),
     signed_sat: decimal.describe('of the contracts that run'),
     exposure_sat: decimal.describe('delivered and not signed for'),
     durability: ledger,
@@ -26,6 +27,7 @@ export const SAMPLES = {
   maker: z.object({
     contracts_live: count,
     peers_connected: count,
+    contracts_without_peer: count.describe('that need it'),
     shares_credited: count,
     verified_work_hashes: decimal,
     paid_sat: decimal.describe('signed'),

@@ -13,7 +13,7 @@ import { luckOf } from '../work/luck.ts';
 import { type ApiDeps, serveActions, serveHistory, theContract } from './api-parts.ts';
 import { chainStatus } from './chain-part.ts';
 import { makerChannelActions } from './channel-actions.ts';
-import { heightOf, isBegun, isFunded } from './contract-state.ts';
+import { heightOf, isBegun, isFunded, needsPeer } from './contract-state.ts';
 import { apiTokens } from './data-dir.ts';
 import type { Descriptors } from './descriptors.ts';
 import { leavingOfRow, type MakerParts } from './maker-metrics.ts';
@@ -96,6 +96,7 @@ function makerSample({ maker, durability, part }: MakerParts) {
   return {
     contracts_live: begun.filter(({ stream }) => stream === 'live').length,
     peers_connected: begun.filter(({ connected }) => connected).length,
+    contracts_without_peer: begun.filter((each) => needsPeer(each) && !each.connected).length,
     shares_credited: begun.reduce((all, { sharesCredited }) => all + sharesCredited, 0),
     verified_work_hashes: sum(begun.map(({ verifiedWorkHashes }) => verifiedWorkHashes)),
     paid_sat: sum(begun.map(({ paidSat }) => paidSat)),

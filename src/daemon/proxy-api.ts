@@ -8,7 +8,7 @@ import type { Api } from '../http/server.ts';
 import { destinationStatus } from '../mining/destination-status.ts';
 import { type ApiDeps, serveActions, serveHistory, theContract } from './api-parts.ts';
 import { proxyChannelActions } from './channel-actions.ts';
-import { heightOf } from './contract-state.ts';
+import { heightOf, needsPeer } from './contract-state.ts';
 import { apiTokens } from './data-dir.ts';
 import { marketActions } from './market-actions.ts';
 import { contractStatuses, minerViews, type ProxyParts, proxyStatus } from './proxy-status.ts';
@@ -114,6 +114,7 @@ function proxySample(facts: ProxyParts) {
     blocks_found: mining.stats.blocksFound,
     contracts_live: statuses.filter(({ live }) => live).length,
     peers_connected: statuses.filter(({ connected }) => connected).length,
+    contracts_without_peer: statuses.filter((each) => needsPeer(each) && !each.connected).length,
     signed_sat: statuses.reduce((sum, { signed }) => sum + (signed?.paidSat ?? 0n), 0n),
     exposure_sat: contracts.exposureSat,
     durability: durability.level,

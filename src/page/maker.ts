@@ -14,8 +14,8 @@ startPage({
     { path: 'pools', title: 'Pools', View: MakerPools },
     { path: 'system', title: 'System', View: MakerSystem },
   ],
-  alertOf: ({ durability, contracts_live: live, peers_connected: connected }) => {
+  alertOf: ({ durability, contracts_without_peer: away }) => {
     if (durability !== 'sound') return 'ledger';
-    return Number(connected) < Number(live) ? 'miner away' : undefined;
+    return Number(away) > 0 ? 'miner away' : undefined;
   },
 });

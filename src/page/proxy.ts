@@ -15,8 +15,9 @@ startPage({
     { path: 'system', title: 'System', View: ProxySystem },
   ],
   rateOf: ({ hashes_per_second_1m: rate }) => Number(rate),
-  alertOf: ({ durability, destinations_up: up }) => {
+  alertOf: ({ durability, destinations_up: up, contracts_without_peer: away }) => {
     if (durability !== 'sound') return 'ledger';
-    return up === 0 ? 'no work' : undefined;
+    if (up === 0) return 'no work';
+    return Number(away) > 0 ? 'maker away' : undefined;
   },
 });

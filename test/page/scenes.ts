@@ -13,7 +13,7 @@ import {
   DEVNET_STEP_HASHES,
 } from '../../src/devnet/devnet.ts';
 import { freePorts } from '../../src/devnet/net/free-ports.ts';
-import { startStage } from '../../src/devnet/stage.ts';
+import { identity, startStage } from '../../src/devnet/stage.ts';
 import { openSqliteLedger } from '../../src/ledger/sqlite-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { Stand } from '../auditor/stand.ts';
@@ -122,6 +122,7 @@ export async function startRuled(undo: Undo): Promise<string> {
   await stand.write();
   await stand.tell();
   const [port] = await freePorts(1, systemRandom);
+  identity(join(directory, 'seed'), systemRandom);
   const configFile = join(directory, 'auditor.toml');
   writeFileSync(
     configFile,
