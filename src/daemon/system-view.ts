@@ -8,6 +8,7 @@ import type { ReadyCheck } from '../http/server.ts';
 import type { Job } from '../jobs/job.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { RootLogger } from '../log/pino-logger.ts';
+import { destinationOfRoute } from '../mining/work-routes.ts';
 import type { LedgerUpkeep } from './ledger-upkeep.ts';
 
 export type SystemParts = {
@@ -83,7 +84,11 @@ function jobView(job: Job, monotonicMs: number) {
   const { coinb1, coinb2, extranonceSize, branches, bits, version, time, clean, prevHash } = job;
   const zeros = '00'.repeat(extranonceSize);
   return {
-    ...{ destination: job.destination, height: heightIn(coinb1), previous_block: displayHash(prevHash) },
+    ...{
+      destination: destinationOfRoute(job.destination),
+      height: heightIn(coinb1),
+      previous_block: displayHash(prevHash),
+    },
     ...{ version: hex32(version), bits: hex32(bits), time, clean },
     difficulty: difficultyOfTarget(job.networkTarget),
     upstream_difficulty: difficultyOfTarget(job.upstreamTarget),

@@ -27,7 +27,7 @@ export type RootLogger = Logger & {
     readonly droppedLines: number;
     readonly isBlocked: boolean;
     readonly errors: Readonly<Partial<Record<ErrorCode | 'internal', number>>>;
-    /** The last warnings and errors, oldest first: their constant texts, and nothing of what strangers sent. */
+    /** The last warnings and errors, oldest first: their constant texts alone. */
     readonly recent: readonly RecentLine[];
   };
   /** Writes out what is buffered, as far as that goes at once; the last call before the process ends. */

@@ -1,5 +1,6 @@
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
+import { clock } from './format.ts';
 import { html } from './html.ts';
 
 /** One line of a chart; `isFilled` for an amount, not for a limit. */
@@ -20,6 +21,7 @@ type ChartProps = {
 export function Chart({ label, lines, times, values, format, height = 220 }: ChartProps) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
+  const [pointed, setPointed] = useState<number | undefined>(undefined);
   const data = [times, ...values] as uPlot.AlignedData;
   const shape = lines.map(({ name }) => name).join('|');
   useEffect(() => {
@@ -27,7 +29,11 @@ export function Chart({ label, lines, times, values, format, height = 220 }: Cha
     const scheme = matchMedia('(prefers-color-scheme: dark)');
     const draw = (): void => {
       plot.current?.destroy();
-      plot.current = new uPlot(optionsOf(element, { lines, format, height }), data, element);
+      plot.current = new uPlot(
+        optionsOf(element, { lines, format, height, point: setPointed }),
+        data,
+        element,
+      );
     };
     draw();
     const sizes = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height }));
@@ -48,18 +54,34 @@ export function Chart({ label, lines, times, values, format, height = 220 }: Cha
   return html`<figure class="chart">
     <div ref=${box} role="img" aria-label=${`${label}: ${last.join(', ')}`}
       style=${{ minHeight: `${height}px` }}></div>
-    ${
-      lines.length > 1 &&
-      html`<figcaption>
-        ${lines.map(({ name, tone }) => html`<span class="key tone${tone}">${name}</span>`)}
-      </figcaption>`
-    }
+    <figcaption>
+      ${lines.map(({ name, tone }, index) => {
+        const value = pointed === undefined ? undefined : values[index]?.[pointed];
+        const isNamed = lines.length > 1 || value !== undefined;
+        return (
+          isNamed &&
+          html`<span class="key tone${tone}">${name} <span class="number">${
+            value === undefined || value === null ? '' : format(value)
+          }</span></span>`
+        );
+      })}
+      ${pointed !== undefined && html`<span class="number">${clock((times[pointed] ?? 0) * 1000)}</span>`}
+    </figcaption>
   </figure>`;
 }
 
 function optionsOf(
   element: HTMLElement,
-  { lines, format, height }: Pick<ChartProps, 'lines' | 'format'> & { readonly height: number },
+  {
+    lines,
+    format,
+    height,
+    point,
+  }: Pick<ChartProps, 'lines' | 'format'> & {
+    readonly height: number;
+    /** What row is pointed at. */
+    readonly point: (index: number | undefined) => void;
+  },
 ): uPlot.Options {
   const style = getComputedStyle(element);
   const colour = (name: string): string => style.getPropertyValue(name).trim();
@@ -72,9 +94,10 @@ function optionsOf(
   return {
     ...{ width: Math.max(200, element.clientWidth), height, legend: { show: false } },
     ...{ padding: [12, 8, 0, 0], cursor: { y: false, drag: { x: false, y: false } } },
+    hooks: { setCursor: [({ cursor }) => point(cursor.idx ?? undefined)] },
     scales: { y: { range: (_plot, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
     axes: [
-      { ...axis, font, size: 30, space: 70, values: (_plot, all) => all.map((at) => timeOf(at)) },
+      { ...axis, font, size: 30, space: 70, values: (_plot, all) => timesOf(all) },
       { ...axis, font, size: 84, values: (_plot, all) => all.map((value) => format(value)) },
     ],
     series: [
@@ -89,15 +112,18 @@ function optionsOf(
 
 const TIME = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 
-function timeOf(unixSeconds: number): string {
-  return TIME.format(unixSeconds * 1000);
+/** With seconds where marks are less than a minute apart. */
+function timesOf(unixSeconds: readonly number[]): string[] {
+  const [first = 0, second = 0] = unixSeconds;
+  return unixSeconds.map((at) => (second - first < 60 ? clock(at * 1000) : TIME.format(at * 1000)));
 }
 
 /** A line in a cell: where the last value lies among those before it. */
-export function Sparkline({ values }: { values: readonly number[] }) {
+export function Sparkline({ values: seen }: { values: readonly number[] }) {
+  const values = seen.length === 1 ? [...seen, ...seen] : seen;
   const most = Math.max(...values, 1e-9);
   const points = values.map((value, at) => {
-    const x = values.length === 1 ? 0 : (at / (values.length - 1)) * 78;
+    const x = (at / (values.length - 1)) * 78;
     return `${(x + 1).toFixed(1)},${(19 - (value / most) * 17).toFixed(1)}`;
   });
   return html`<svg class="spark" viewBox="0 0 80 20" width="80" height="20" aria-hidden="true">

@@ -50,7 +50,11 @@ export function contractActions({ id, name, state, channel }: ActedContract): re
     {
       ...{ path: 'channel/force-close', title: 'Close alone', body, isDangerous: true },
       phrase: `force close ${name}`,
-      says: `Broadcasts the newest state, without the maker: ${money}. ${risk}: they would be lost. The fee is that of the ladder; \`sharestream channel force-close --dry-run\` shows the transaction.`,
+      says: [
+        `Broadcasts the newest state, without the maker: ${money}.`,
+        `${risk}: they would be lost. The fee is one of its ladder;`,
+        '"sharestream channel force-close --dry-run" shows the transaction.',
+      ].join(' '),
     },
   ];
 }

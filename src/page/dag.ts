@@ -23,7 +23,7 @@ export function Dag({ braid }: { braid: Braid }) {
   return html`<${Card} title=${`Braid of ${name}`} aside=${aside}>
     <div class="dag" tabindex="0" role="region" aria-label="newest beads">
       <svg width=${width} height=${height} role="img"
-        aria-label=${`${grouped(braid.newest_beads.length)} newest beads, ${grouped(braid.newest_beads.filter(({ ours }) => ours).length)} of them ours`}>
+        aria-label=${`the ${grouped(places.size)} newest beads`}>
         ${braid.newest_beads.flatMap(({ hash, parents }) =>
           parents.map((parent) => {
             const [from, to] = [at(hash), at(parent)];

@@ -8,7 +8,7 @@ export function si(value: number, unit: string): string {
   if (!Number.isFinite(value)) return '–';
   let [scaled, at] = [Math.abs(value), 0];
   while (at < UNITS.length - 1 && Number(scaled.toPrecision(3)) >= 1000) {
-    scaled /= 1000;
+    scaled = Number(scaled.toPrecision(3)) / 1000;
     at += 1;
   }
   const digits = scaled === 0 ? '0' : scaled < 1 ? scaled.toPrecision(2) : scaled.toPrecision(3);
@@ -104,8 +104,23 @@ export const PRICES = {
 } as const satisfies Readonly<Record<string, (msatPerEh: number) => number>>;
 export type PriceUnit = keyof typeof PRICES;
 
+/** Of smaller rates, for the hashes of a test network. */
+const SMALLER = ['TH', 'GH', 'MH', 'kH', 'H'] as const;
+/** A price that is longer is said for a smaller rate. */
+const PRICE_MOST = 1e10;
+
 export function price(msatPerEh: string | number, unit: PriceUnit = 'sat/PH/day'): string {
   const value = PRICES[unit](Number(msatPerEh));
+  if (unit === 'sat/PH/day' && value >= PRICE_MOST) {
+    const at = SMALLER.findIndex((_unit, index) => value / 1000 ** (index + 1) < PRICE_MOST);
+    const scaled = value / 1000 ** (at + 1);
+    return at < 0 ? `${value.toPrecision(3)}${THIN}${unit}` : priceText(scaled, `sat/${SMALLER[at]}/day`);
+  }
+  return priceText(value, unit);
+}
+
+function priceText(value: number, unit: string): string {
+  if (value >= 1e15) return `${value.toExponential(2)}${THIN}${unit}`;
   const digits = value === 0 || value >= 1000 ? 0 : value >= 10 ? 1 : value >= 0.1 ? 3 : 6;
   return `${grouped(value.toFixed(digits))}${THIN}${unit}`;
 }

@@ -36,7 +36,8 @@ export function Guide() {
     ${
       isLocal &&
       html`<p class="note">This port is open to this machine alone: for miners of the network set
-        <code>stratum.listen = "0.0.0.0:${url.slice(url.lastIndexOf(':') + 1)}"</code> and start the proxy again.</p>`
+        <code>stratum.listen = "0.0.0.0:${url.slice(url.lastIndexOf(':') + 1)}"</code>
+        and start the proxy again.</p>`
     }
     <p class="note">Nothing comes? See that no firewall holds the port, and the warnings under
       <a href="#/system">System</a>.</p>

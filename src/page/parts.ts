@@ -68,7 +68,9 @@ export function Copy({ text, label }: { text: string; label: string }) {
   };
   const name = `copy ${label}`;
   return html`<button type="button" class="copy" aria-label=${name} title=${name} onClick=${copy}>
-    <span aria-hidden="true">⧉</span><span class="said" role="status">${said}</span>
+    <svg viewBox="0 0 16 16" width="13" height="13" aria-hidden="true">
+      <rect x="5.5" y="5.5" width="8" height="8" rx="1.5" /><path d="M10.5 5.5v-3h-8v8h3" />
+    </svg><span class="said" role="status">${said}</span>
   </button>`;
 }
 

@@ -61,8 +61,8 @@ function rateFor(contract: Contract, { contracts, hashrate: all }: Status): numb
 
 function NoContract({ isMetering }: { isMetering: boolean }) {
   return html`<${Notice} title=${isMetering ? 'No contract with money' : 'Nothing is sold yet'}>
-    Hashrate goes to the own pools. To sell it, set <code>[sell]</code> and the makers in the configuration; then
-    <code>sharestream contract quote</code> shows what they pay, and <code>contract take</code> takes the best.
+    Hashrate goes to the own pools. To sell it, set <code>[sell]</code> and the makers in the configuration: what
+    they pay, and taking it, is under <a href="#/market">Market</a>.
   <//>`;
 }
 
@@ -81,7 +81,9 @@ type CardProps = {
 
 function ContractCard({ contract, height, rate, again }: CardProps) {
   const { name, id, channel, state } = contract;
-  const aside = html`<${Mark} tone=${toneOf(contract)}>${STATES[state] ?? state}; its channel ${CHANNELS[channel.state] ?? channel.state}<//>`;
+  const words = `${STATES[state] ?? state}; its channel ${CHANNELS[channel.state] ?? channel.state}`;
+  const aside = html`<${Mark} tone=${toneOf(contract)}>${words}<//>`;
+  const [tone, isThere] = contract.connected ? ['good', 'connected'] : ['warn', 'away'];
   return html`<${Card} title=${name} aside=${aside}>
     <p class="terms">${termsOf(contract)}</p>
     <${MoneyBar} money=${{
@@ -97,10 +99,7 @@ function ContractCard({ contract, height, rate, again }: CardProps) {
       ['Closes by itself', closesIn(contract.closes_from_height, height)],
       ['Expires', `block ${grouped(channel.expiry_height)}`],
       ['Step', `${work(contract.step_hashes)} of verified work`],
-      [
-        'Market maker',
-        html`<${Mark} tone=${contract.connected ? 'good' : 'warn'}>${contract.connected ? 'connected' : 'away'}<//>`,
-      ],
+      ['Market maker', html`<${Mark} tone=${tone}>${isThere}<//>`],
       ['Contract', html`<${Id} value=${id} label="the id of the contract" />`],
       channel.funding_txid === null
         ? undefined
@@ -118,7 +117,9 @@ function ContractCard({ contract, height, rate, again }: CardProps) {
     ${contract.delivery !== null && html`<${Faults} delivery=${contract.delivery} />`}
     <${Notices} contract=${contract} />
     <div class="line">
-      ${contractActions(contract).map((spec) => html`<${ActionButton} key=${spec.path} spec=${spec} onDone=${again} />`)}
+      ${contractActions(contract).map(
+        (spec) => html`<${ActionButton} key=${spec.path} spec=${spec} onDone=${again} />`,
+      )}
     </div>
   <//>`;
 }
@@ -173,7 +174,8 @@ function Faults({ delivery }: { delivery: NonNullable<Contract['delivery']> }) {
         .map(([name, count]) => html`<span class=${`fault-${name}`} style=${{ flexGrow: count }}></span>`)}
     </div>
     <p class="note">${minutes.map(([name, count]) => `${name}: ${grouped(count)}`).join(' · ')}
-      ${total === 0 ? '' : ` · to be made up: ${work(delivery.missing_hashes)}`} · delivery is ${delivery.agreed}</p>
+      ${total === 0 ? '' : ` · to be made up: ${work(delivery.missing_hashes)}`}
+      · delivery is ${delivery.agreed}</p>
   </div>`;
 }
 
@@ -195,7 +197,9 @@ function Notices({
     ...(disputed === null ? [] : [`commitment ${disputed.n} is disputed: ${disputed.why}`]),
   ];
   if (all.length === 0) return null;
-  return html`<ul class="plain">${all.map((text) => html`<li key=${text}><${Mark} tone="warn">${text}<//></li>`)}</ul>`;
+  return html`<ul class="plain">
+    ${all.map((text) => html`<li key=${text}><${Mark} tone="warn">${text}<//></li>`)}
+  </ul>`;
 }
 
 /** What came against what is due, and what was signed for it. */

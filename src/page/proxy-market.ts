@@ -30,7 +30,8 @@ export function ProxyMarket() {
         ['Hash value, by the own node', value === null ? 'not known yet' : price(value, unit)],
         ...contracts.map((each) => [
           `${each.name} pays`,
-          html`${price(each.price_msat_per_eh, unit)} <${Premium} price=${each.price_msat_per_eh} value=${value} />`,
+          html`${price(each.price_msat_per_eh, unit)}
+            <${Premium} price=${each.price_msat_per_eh} value=${value} />`,
         ]),
       ]} />
       <p class="note">The value is what the last 144 buried blocks paid, subsidy and fees, for the work that they took;
@@ -41,6 +42,11 @@ export function ProxyMarket() {
     <${Luck} luck=${luck} />
   `;
 }
+
+const GAINS = {
+  maker: 'Its bond does not cover what it would save: deliver less ahead of its signature.',
+  miner: 'Another buyer pays more than this contract; the own bond is what holds it.',
+} as const;
 
 /** What leaving a contract now would bring each side, and what it would cost. */
 function Incentive({ contract: { name, leaving } }: { contract: Contract }) {
@@ -57,7 +63,7 @@ function Incentive({ contract: { name, leaving } }: { contract: Contract }) {
       leaving.pays === null
         ? html`<p><${Mark} tone="good">Neither side: each has more to lose than to gain.<//></p>`
         : html`<${Notice} tone="warn" title=${`The ${leaving.pays} would gain.`}>
-            ${leaving.pays === 'maker' ? 'Its bond does not cover what it would save: deliver less ahead of its signature.' : 'Another buyer pays more than this contract; the own bond is what holds it.'}
+            ${GAINS[leaving.pays]}
           <//>`
     }
     <${Table} label="gain and loss" rows=${sides} columns=${SIDES} keyOf=${(row: SideRow) => row.side} />

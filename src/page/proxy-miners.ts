@@ -10,6 +10,8 @@ import { type Column, Table } from './table.ts';
 import { type WorkerRow, workersOf } from './workers.ts';
 
 type Miner = Answer<'proxy', 'listMiners'>;
+/** Connections of one worker that are shown. */
+const SESSIONS_SHOWN = 20;
 const LIST_MS = 5_000;
 /** Rates of workers, as long as the page is open; a name is a key and nothing else. */
 const seenRates = new Map<string, number[]>();
@@ -39,7 +41,8 @@ export function ProxyMiners() {
     <a class="button" href="/api/v1/miners?format=csv&limit=500" download="miners.csv">CSV</a>`;
   return html`<${Card} title="Workers" aside=${aside}>
     <${Table} label="workers" rows=${rows} columns=${columnsOf(now)} keyOf=${(row: WorkerRow) => row.name}
-      order=${{ key: 'rate', isDescending: true }} more=${(row: WorkerRow) => html`<${Sessions} row=${row} now=${now} />`} />
+      order=${{ key: 'rate', isDescending: true }}
+      more=${(row: WorkerRow) => html`<${Sessions} row=${row} now=${now} />`} />
     ${rows.length === 0 && html`<p class="note">No worker is called so.</p>`}
   <//>`;
 }
@@ -107,8 +110,9 @@ function columnsOf(now: number): readonly Column<WorkerRow>[] {
 
 /** The connections of a worker. */
 function Sessions({ row, now }: { row: WorkerRow; now: number }) {
+  const more = row.sessions.length - SESSIONS_SHOWN;
   return html`<div class="stack">
-    ${row.sessions.slice(0, 20).map((session) => {
+    ${row.sessions.slice(0, SESSIONS_SHOWN).map((session) => {
       const luck = session.workers.find(({ name }) => name === row.name)?.luck?.upstream;
       return html`<${Facts} key=${session.id} rows=${[
         ['Connection', `${session.id} from ${session.address}`],
@@ -124,6 +128,6 @@ function Sessions({ row, now }: { row: WorkerRow; now: number }) {
         session.own_pool_reason === null ? undefined : ['Not for a contract', session.own_pool_reason],
       ]} />`;
     })}
-    ${row.sessions.length > 20 && html`<p class="note">and ${grouped(row.sessions.length - 20)} more connections</p>`}
+    ${more > 0 && html`<p class="note">and ${grouped(more)} more connections</p>`}
   </div>`;
 }

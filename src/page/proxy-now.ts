@@ -30,7 +30,11 @@ export function ProxyNow() {
       <${Accepted} sample=${sample} rejected=${status.value?.shares.rejected} />
       <${Earned} sample=${sample} contracts=${status.value?.contracts ?? []} />
     </div>
-    ${status.value === undefined ? html`<${Failed} error=${status.error} />` : html`<${Strip} status=${status.value} />`}
+    ${
+      status.value === undefined
+        ? html`<${Failed} error=${status.error} />`
+        : html`<${Strip} status=${status.value} />`
+    }
     <${Card} title="Hashrate">
       ${
         rows.length < 2
@@ -55,7 +59,9 @@ function Alerts({ alerts }: { alerts: readonly Alert[] }) {
   if (alerts.length === 0)
     return html`<${Notice} tone="good" title="All is well: nothing is to be done." />`;
   return html`<div class="stack">
-    ${alerts.map(({ tone, title, todo }) => html`<${Notice} key=${title} tone=${tone} title=${title}>${todo}<//>`)}
+    ${alerts.map(
+      ({ tone, title, todo }) => html`<${Notice} key=${title} tone=${tone} title=${title}>${todo}<//>`,
+    )}
   </div>`;
 }
 
@@ -64,10 +70,16 @@ function Delivered({ sample, rows }: { sample: Sample; rows: readonly Row[] }) {
   const since = rows.find(({ at_ms }) => at_ms >= Date.now() - FIVE_MINUTES_MS);
   const shares = sample.shares_accepted - (since?.shares_accepted ?? 0);
   const off = shares > 0 ? ` ± ${percent(1 / Math.sqrt(shares), shares > 10_000 ? 1 : 0)}` : '';
+  const longer = [
+    ['1 h', sample.hashes_per_second_1h],
+    ['24 h', sample.hashes_per_second_24h],
+  ] as const;
   return html`<${Tile} name="Delivered" value=${hashrate(sample.hashes_per_second_5m)}
     note=${`over 5 min${off}`}>
-    <p class="note pair"><span>1 h</span> <span class="number">${hashrate(sample.hashes_per_second_1h)}</span></p>
-    <p class="note pair"><span>24 h</span> <span class="number">${hashrate(sample.hashes_per_second_24h)}</span></p>
+    ${longer.map(
+      ([name, rate]) => html`<p key=${name} class="note pair">
+        <span>${name}</span> <span class="number">${hashrate(rate)}</span></p>`,
+    )}
   <//>`;
 }
 
@@ -75,7 +87,7 @@ function Miners({ sample: { sessions }, rows }: { sample: Sample; rows: readonly
   const most = rows.reduce((all, row) => Math.max(all, row.sessions), sessions);
   const gone = most - sessions;
   return html`<${Tile} name="Miners online" value=${grouped(sessions)} tone=${gone > 0 ? 'warn' : undefined}
-    note=${gone > 0 ? `${grouped(gone)} fewer than at most in six hours` : 'as many as at any time in six hours'}>
+    note=${gone > 0 ? `${grouped(gone)} fewer than at most in six hours` : 'none is missing'}>
     <p class="note"><a href="#/miners">every miner</a></p>
   <//>`;
 }

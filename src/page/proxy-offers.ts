@@ -23,7 +23,7 @@ export function Offers({ unit, value }: { unit: PriceUnit; value: string | null 
   return html`<${Card} title="Offers" aside=${html`<${ActionButton} spec=${ASK} onDone=${tell} />`}>
     ${
       asked === undefined
-        ? html`<p class="note">What the market makers of the configuration pay stands here once they were asked.</p>`
+        ? html`<p class="note">What the makers of the configuration pay stands here once they were asked.</p>`
         : html`${
             asked.quotes.length > 0 &&
             html`<${Table} label="offers" rows=${asked.quotes} columns=${columnsOf(unit, value)}
@@ -34,7 +34,10 @@ export function Offers({ unit, value }: { unit: PriceUnit; value: string | null 
             ({ maker, reason }) =>
               html`<p key=${maker}><${Mark} tone="warn">${maker} gives no offer: ${reason}<//></p>`,
           )}
-          ${asked.quotes.length + asked.refused.length === 0 && html`<p class="note">The configuration names no maker.</p>`}`
+          ${
+            asked.quotes.length + asked.refused.length === 0 &&
+            html`<p class="note">The configuration names no maker.</p>`
+          }`
     }
   <//>`;
 }

@@ -4,7 +4,8 @@ import { keepToken, token } from './api.ts';
 import { clock, hashrate } from './format.ts';
 import { type Child, html } from './html.ts';
 import { type Connection, type Live, LiveContext, useEvents, useNow } from './live.ts';
-import { Card, Mark, type Tone } from './parts.ts';
+import { Locked } from './locked.ts';
+import { Mark, type Tone } from './parts.ts';
 
 /** A tab of the page of a daemon. */
 export type Tab = {
@@ -50,7 +51,10 @@ function Shell({ daemon, tabs, rateOf, alertOf }: PageOptions) {
         <img src="/page/icon.svg" alt="" width="26" height="26" />
         <strong>Sharestream</strong> <span>${daemon}</span>
       </div>
-      ${rate !== undefined && html`<div class="rate number" title="over the last minute">${hashrate(rate)}</div>`}
+      ${
+        rate !== undefined &&
+        html`<div class="rate number" title="over the last minute">${hashrate(rate)}</div>`
+      }
       <${Heard} live=${live} />
       <nav aria-label="tabs">
         ${tabs.map(
@@ -96,25 +100,6 @@ function Heard({ live: { connection, asOfMs } }: { live: Live }) {
   const at = connection === 'live' ? Math.max(asOfMs, now - 1_000) : asOfMs;
   const time = connection === 'locked' || at === 0 ? '' : clock(at);
   return html`<div class="heard"><${Mark} tone=${tone}>${says} <span class="number">${time}</span><//></div>`;
-}
-
-function Locked({ wasGiven, take }: { wasGiven: boolean; take: (value: string) => void }) {
-  const [value, setValue] = useState('');
-  const submit = (event: Event): void => {
-    event.preventDefault();
-    take(value.trim());
-  };
-  return html`<${Card} title="A token is needed" class="narrow">
-    <p>From this machine the page opens without one. From elsewhere it asks for a token of the data folder of the
-    daemon: the text of <code>api-token-watch</code> to look, <code>api-token-operate</code> to run it,
-    <code>api-token</code> to move money.</p>
-    ${wasGiven && html`<p class="bad" role="alert">The token that was given is none of this daemon.</p>`}
-    <form onSubmit=${submit} class="line">
-      <label>Token <input type="password" autocomplete="off" value=${value}
-        onInput=${(event: InputEvent) => setValue((event.currentTarget as HTMLInputElement).value)} /></label>
-      <button type="submit" disabled=${value.trim() === ''}>Open</button>
-    </form>
-  <//>`;
 }
 
 function useHash(): string {

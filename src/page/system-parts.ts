@@ -12,7 +12,8 @@ type System = Answer<'proxy', 'getSystem'>;
 /** The checks of `/readyz`. */
 export function Readiness({ checks }: { checks: System['checks'] }) {
   const wrong = checks.filter(({ ok }) => !ok).length;
-  const aside = html`<${Mark} tone=${wrong === 0 ? 'good' : 'bad'}>${wrong === 0 ? 'ready' : `${wrong} of ${checks.length} fail`}<//>`;
+  const says = wrong === 0 ? 'ready' : `${wrong} of ${checks.length} fail`;
+  const aside = html`<${Mark} tone=${wrong === 0 ? 'good' : 'bad'}>${says}<//>`;
   return html`<${Card} title="Readiness" aside=${aside}>
     <ul class="checks">${checks.map(
       ({ name, ok, says }) => html`<li key=${name}><${Mark} tone=${ok ? 'good' : 'bad'}>${name}<//>
@@ -25,6 +26,7 @@ export function Readiness({ checks }: { checks: System['checks'] }) {
 export function LedgerFacts({ system }: { system: System }) {
   const now = useNow();
   const { ledger, listeners } = system;
+  const fault = ledger.failed ? ', does not write' : '';
   const { disk_free_bytes: free, disk_full_in_seconds: full, backup_at_ms: backup } = ledger;
   return html`<${Card} title="Program and ledger">
     <${Facts} rows=${[
@@ -39,10 +41,7 @@ export function LedgerFacts({ system }: { system: System }) {
       ],
       ...listeners.map(({ name, at }) => [name, html`<code>${at}</code>`] as [string, Child]),
       ['This page', html`<code>${location.host}</code>`],
-      [
-        'Ledger',
-        html`<${Mark} tone=${ledger.failed ? 'bad' : 'good'}>${ledger.engine}${ledger.failed ? ', does not write' : ''}<//>`,
-      ],
+      ['Ledger', html`<${Mark} tone=${ledger.failed ? 'bad' : 'good'}>${ledger.engine}${fault}<//>`],
       ['Rows since the start', `${grouped(ledger.rows)} in ${grouped(ledger.commits)} commits`],
       ['Last commit', ago(ledger.last_commit_at_ms, now)],
       ['Waiting to be written', grouped(ledger.queued_writes)],
@@ -103,7 +102,8 @@ export function Job({ job }: { job: System['job'] }) {
         <${Copy} text=${job.previous_block} label="the hash of the previous block" /></dd></div>
       <div><dt>Coinbase, zeros for the extranonces</dt><dd><code>${job.coinbase_hex}</code>
         <${Copy} text=${job.coinbase_hex} label="the coinbase" /></dd></div>
-      <div><dt>${grouped(job.branches.length)} merkle branches</dt><dd>${job.branches.map((branch) => html`<code key=${branch}>${branch}</code> `)}</dd></div>
+      <div><dt>${grouped(job.branches.length)} merkle branches</dt>
+        <dd>${job.branches.map((branch) => html`<code key=${branch}>${branch}</code> `)}</dd></div>
     </dl>
   <//>`;
 }

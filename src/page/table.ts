@@ -72,7 +72,9 @@ export function Table<T>({ label, rows, columns, keyOf, order: first, more }: Ta
     <table aria-rowcount=${all.length + 1}>
       <thead><tr>
         ${more !== undefined && html`<th class="opener"><span class="unseen">more</span></th>`}
-        ${columns.map((column) => html`<${Head} key=${column.key} column=${column} order=${order} turn=${turn} />`)}
+        ${columns.map(
+          (column) => html`<${Head} key=${column.key} column=${column} order=${order} turn=${turn} />`,
+        )}
       </tr></thead>
       <tbody>
         ${above > 0 && html`<${Gap} key="above" px=${above} />`}

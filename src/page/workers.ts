@@ -2,7 +2,7 @@ import type { Answer } from './api.ts';
 
 type Miner = Answer<'proxy', 'listMiners'>;
 
-/** What the table has of a worker: its connections together, and the rates that were seen while it was open. */
+/** What the table has of a worker: its connections together, and its rates while the page was open. */
 export type WorkerRow = {
   readonly name: string;
   readonly sessions: readonly Miner[];
