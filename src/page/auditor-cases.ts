@@ -26,18 +26,24 @@ export function AuditorCases() {
   const ruled = contracts.filter(({ verdict }) => verdict === 'miner' || verdict === 'maker');
   return html`
     <div class="tiles">
-      <${Tile} name="Cases" value=${html`<${Figure} of="cases.count" value=${contracts.length} />`} note="contracts whose sides told of themselves" />
-      <${Tile} name="In default" tone=${ruled.length > 0 ? 'bad' : undefined} value=${html`<${Figure} of="cases.in_default" value=${ruled.length} />`}
+      <${Tile} name="Cases" value=${html`<${Figure} of="cases.count" value=${contracts.length} />`}
+        note="contracts whose sides told of themselves" />
+      <${Tile} name="In default" tone=${ruled.length > 0 ? 'bad' : undefined} value=${html`<${Figure}
+        of="cases.in_default" value=${ruled.length} />`}
         note="a bond is signed to the other side when it asks" />
-      <${Tile} name="Undecided" value=${html`<${Figure} of="cases.undecided" value=${contracts.filter(({ verdict }) => verdict === 'undecided').length} />`}
+      <${Tile} name="Undecided" value=${html`<${Figure} of="cases.undecided"
+        value=${contracts.filter(({ verdict }) => verdict === 'undecided').length} />`}
         note="by the logs alone; the shares may decide" />
-      <${Tile} name="Minutes taken" value=${html`<${Figure} of="status.minutes" value=${stats.minutes} />`} note="since the start" />
+      <${Tile} name="Minutes taken" value=${html`<${Figure} of="status.minutes" value=${stats.minutes} />`}
+        note="since the start" />
     </div>
     ${
       contracts.length === 0
-        ? html`<${Notice} title="No case yet">Terms name this auditor by its key: <${Id} value=${value.auditor_key} label="auditor's key" />
+        ? html`<${Notice} title="No case yet">Terms name this auditor by its key: <${Id}
+          value=${value.auditor_key} label="auditor's key" />
             Both sides need it in <code>[auditor]</code> of their configurations.<//>`
-        : html`<${Card} title="Cases"><${Table} label="cases" rows=${contracts} columns=${COLUMNS} more=${More}
+        : html`<${Card} title="Cases"><${Table} label="cases" rows=${contracts} columns=${COLUMNS}
+          more=${More}
             keyOf=${({ contract_id: id }: Case) => id} /><//>`
     }`;
 }
@@ -76,7 +82,8 @@ const COLUMNS: readonly Column<Case>[] = [
   {
     ...{ key: 'bonds', title: 'Bonds', isNumber: true, isExtra: true },
     cell: (row) =>
-      html`<${Sat} of=${of(row, 'bonds_sat')} value=${BigInt(row.bonds.miner_sat) + BigInt(row.bonds.maker_sat)} />`,
+      html`<${Sat} of=${of(row, 'bonds_sat')}
+        value=${BigInt(row.bonds.miner_sat) + BigInt(row.bonds.maker_sat)} />`,
   },
   {
     ...{ key: 'deadline', title: 'Deadline', isNumber: true, by: (row) => deadlineOf(row) },
@@ -145,7 +152,8 @@ function Logs({ row }: { row: Case }) {
         html`<${Figure} of=${of(row, `${log.side}_by_${log.teller}.signed`)} value=${log.signed} />`,
     },
   ];
-  return html`<${Table} label="logs as they were told" rows=${row.logs} columns=${columns} keyOf=${(log: Log) => log.side + log.teller} />`;
+  return html`<${Table} label="logs as they were told" rows=${row.logs} columns=${columns}
+    keyOf=${(log: Log) => log.side + log.teller} />`;
 }
 
 /** Minutes that are shown: three hours. */
@@ -164,7 +172,8 @@ function Minutes({ row: { contract_id: id, last_minute: last } }: { row: Case })
   if (value.length === 0) return html`<p class="quiet">No minute was told yet.</p>`;
   return html`<h3>The last ${value.length} minutes</h3>
     <${MinuteStrip} minutes=${value} />
-    <${Table} label="minutes" rows=${value.toReversed()} columns=${MINUTES} keyOf=${({ minute }: Minute) => String(minute)} />`;
+    <${Table} label="minutes" rows=${value.toReversed()} columns=${MINUTES}
+      keyOf=${({ minute }: Minute) => String(minute)} />`;
 }
 
 const MINUTES: readonly Column<Minute>[] = [

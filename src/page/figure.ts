@@ -13,7 +13,8 @@ type FigureProps = {
 
 /** A figure that says whose it is: whoever reads the page by a program has the whole of it. */
 export function Figure({ of, value, title, children }: FigureProps) {
-  return html`<data class="number" data-of=${of} value=${String(value)} title=${title}>${children ?? grouped(value)}</data>`;
+  return html`<data class="number" data-of=${of} value=${String(value)}
+    title=${title}>${children ?? grouped(value)}</data>`;
 }
 
 export function Sat({ of, value }: Omit<FigureProps, 'children'>) {

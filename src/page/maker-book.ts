@@ -38,15 +38,24 @@ function Totals({ book, contracts }: { book: Book; contracts: readonly Contract[
   const { rate, hash_value_msat_per_eh: value, target_inventory_hashes: target } = book;
   const paid = sumOf(contracts.map(({ paid_sat }) => paid_sat));
   const owed = sumOf(contracts.map(({ unsigned_sat }) => unsigned_sat));
+  const limit = rate.of_max_hps === null ? '' : `, of ${hashrate(Number(rate.of_max_hps))}`;
   return html`<div class="tiles">
-    <${Tile} name="Hashrate bought" note=${`${hashrate(Number(rate.peak_hps))} at the most${rate.of_max_hps === null ? '' : `, of ${hashrate(Number(rate.of_max_hps))}`}`}
-      value=${html`<${Figure} of="book.rate.now_hps" value=${rate.now_hps}>${hashrate(Number(rate.now_hps))}<//>`} />
-    <${Tile} name="Bought, not delivered" note=${target === undefined ? 'no amount is wanted' : `of ${work(target)} wanted`}
+    <${Tile} name="Hashrate bought"
+      note=${`${hashrate(Number(rate.peak_hps))} at the most${limit}`}
+      value=${html`<${Figure} of="book.rate.now_hps"
+        value=${rate.now_hps}>${hashrate(Number(rate.now_hps))}<//>`} />
+    <${Tile} name="Bought, not delivered"
+      note=${target === undefined ? 'no amount is wanted' : `of ${work(target)} wanted`}
       value=${html`<${Work} of="book.inventory_hashes" value=${book.inventory_hashes} />`} />
     <${Tile} name="Signed to miners" value=${html`<${Sat} of="status.paid_sat" value=${paid} />`}
       note=${html`owed beyond: <${Sat} of="status.unsigned_sat" value=${owed} />`} />
     <${Tile} name="Hashes are worth" note="by difficulty, subsidy and fees of the tip"
-      value=${value === null ? '–' : html`<${Figure} of="book.hash_value_msat_per_eh" value=${value}>${price(value)}<//>`} />
+      value=${
+        value === null
+          ? '–'
+          : html`<${Figure} of="book.hash_value_msat_per_eh"
+        value=${value}>${price(value)}<//>`
+      } />
   </div>`;
 }
 
@@ -60,14 +69,16 @@ function States({ contracts }: { contracts: readonly Contract[] }) {
   return html`<ul class="states" aria-label="contracts by state">
     ${[...groups].map(
       ([says, rows]) =>
-        html`<li key=${says}><${Mark} tone=${standingOf(rows[0]!).tone}>${rows.length} ${words(says)}<//></li>`,
+        html`<li key=${says}><${Mark}
+          tone=${standingOf(rows[0]!).tone}>${rows.length} ${words(says)}<//></li>`,
     )}
   </ul>`;
 }
 
 function Contracts({ rows, value }: { rows: readonly Bought[]; value: string | null }) {
   if (rows.length === 0) return null;
-  return html`<${Card} title="Contracts" aside=${html`<a class="button" href="/api/v1/contracts?format=csv" download>CSV</a>`}>
+  return html`<${Card} title="Contracts" aside=${html`<a
+    class="button" href="/api/v1/contracts?format=csv" download>CSV</a>`}>
     <${Table} label="contracts" rows=${rows} columns=${columnsOf(value)} more=${More}
       keyOf=${({ contract }: Bought) => contract.contract_id} order=${{ key: 'open', isDescending: true }} />
   <//>`;
@@ -93,7 +104,8 @@ function columnsOf(value: string | null): readonly Column<Bought>[] {
       cell: ({ contract, booked }) =>
         booked === undefined
           ? '–'
-          : html`<${Figure} of=${of(contract, 'price_msat_per_eh')} value=${booked.price_msat_per_eh}>${price(booked.price_msat_per_eh)}<//>`,
+          : html`<${Figure} of=${of(contract, 'price_msat_per_eh')}
+            value=${booked.price_msat_per_eh}>${price(booked.price_msat_per_eh)}<//>`,
     },
     {
       ...{
@@ -220,7 +232,8 @@ function Quotes({ book }: { book: Book }) {
     ${
       quotes.length === 0
         ? html`<p class="quiet">Nobody holds an offer.</p>`
-        : html`<${Table} label="offers" rows=${quotes} columns=${columns} keyOf=${({ quote }: Quote) => quote} />`
+        : html`<${Table} label="offers" rows=${quotes} columns=${columns}
+          keyOf=${({ quote }: Quote) => quote} />`
     }
   <//>`;
 }

@@ -1,7 +1,15 @@
 import { Figure, Sat, Work } from './figure.ts';
-import { grouped, percent, words } from './format.ts';
+import { grouped, percent, sats, words } from './format.ts';
 import { html } from './html.ts';
-import { type Bought, boughtOf, type Status, standingOf, sumOf, useMaker } from './maker-data.ts';
+import {
+  type Booked,
+  type Bought,
+  boughtOf,
+  type Status,
+  standingOf,
+  sumOf,
+  useMaker,
+} from './maker-data.ts';
 import { Card, Facts, Failed, Id, Mark, Notice, Tile } from './parts.ts';
 import { type Column, Table } from './table.ts';
 
@@ -23,22 +31,29 @@ export function MakerMiners() {
   const { status } = value;
   const parties = partiesOf(boughtOf(value));
   const open = status.contracts.filter(({ channel }) => channel === 'open');
+  const near = open.filter(({ connected }) => connected);
   const inDefault = status.contracts.filter(({ delivery }) => delivery?.agreed === 'default');
   return html`
     <div class="tiles">
-      <${Tile} name="Miners with contracts" note=${`${open.filter(({ connected }) => connected).length} of ${open.length} open contracts are connected`}
+      <${Tile} name="Miners with contracts"
+        note=${`${near.length} of ${open.length} open contracts are connected`}
         value=${html`<${Figure} of="miners.count" value=${parties.length} />`} />
-      <${Tile} name="Delivered" value=${html`<${Work} of="miners.delivered_hashes" value=${parties.reduce((sum, { delivered }) => sum + delivered, 0n)} />`}
-        note=${html`to be made up: <${Work} of="miners.missing_hashes" value=${parties.reduce((sum, { missing }) => sum + missing, 0n)} />`} />
+      <${Tile} name="Delivered" value=${html`<${Work} of="miners.delivered_hashes"
+        value=${parties.reduce((sum, { delivered }) => sum + delivered, 0n)} />`}
+        note=${html`to be made up: <${Work} of="miners.missing_hashes"
+          value=${parties.reduce((sum, { missing }) => sum + missing, 0n)} />`} />
       <${Tile} name="In default" tone=${inDefault.length > 0 ? 'bad' : undefined}
-        value=${html`<${Figure} of="miners.in_default" value=${inDefault.length} />`} note="as both sides signed" />
-      <${Tile} name="Their collateral" value=${html`<${Sat} of="miners.collateral_sat" value=${parties.reduce((sum, { collateral }) => sum + collateral, 0n)} />`}
+        value=${html`<${Figure} of="miners.in_default" value=${inDefault.length} />`}
+          note="as both sides signed" />
+      <${Tile} name="Their collateral" value=${html`<${Sat} of="miners.collateral_sat"
+        value=${parties.reduce((sum, { collateral }) => sum + collateral, 0n)} />`}
         note="of contracts that are open" />
     </div>
     ${
       parties.length === 0
         ? html`<${Notice} title="Nobody sells to this maker yet">The tab Book says how a miner asks.<//>`
-        : html`<${Card} title="Miners"><${Table} label="miners" rows=${parties} columns=${COLUMNS} keyOf=${({ miner }: Party) => miner} more=${More} /><//>`
+        : html`<${Card} title="Miners"><${Table} label="miners" rows=${parties} columns=${COLUMNS}
+          keyOf=${({ miner }: Party) => miner} more=${More} /><//>`
     }
     <${Metering} status=${status} />`;
 }
@@ -154,12 +169,7 @@ function More({ rows }: Party) {
             .map(([code, count]) => `${words(code)}: ${count}`)
             .join(', ') || 'none',
         ],
-        booked === undefined
-          ? undefined
-          : [
-              'Bonds',
-              `${words(booked.bonds.mode)}: maker ${grouped(booked.bonds.maker_sat)} sat, miner ${grouped(booked.bonds.collateral_sat)} sat`,
-            ],
+        booked === undefined ? undefined : ['Bonds', bondsText(booked.bonds)],
         contract.auditor === undefined
           ? undefined
           : ['Auditor', contract.auditor.words ?? (contract.auditor.is_connected ? 'connected' : 'away')],
@@ -168,12 +178,17 @@ function More({ rows }: Party) {
   });
 }
 
+function bondsText({ mode, maker_sat: own, collateral_sat: collateral }: Booked['bonds']): string {
+  return `${words(mode)}: maker ${sats(own)}, miner ${sats(collateral)}`;
+}
+
 type Luck = Status['contracts'][number]['luck']['block'];
 
 /** Found beside what chance gives, and how likely so few are. */
 function luckText({ solutions, expected, fewer, least, most }: Luck): string {
   const odds = expected < 1 ? '' : `; so few or fewer in ${percent(fewer, 0)} of cases`;
-  return `${solutions} where ${expected.toPrecision(2)} are expected (${Math.round(least)} to ${Math.round(most)} are usual)${odds}`;
+  const usual = `${Math.round(least)} to ${Math.round(most)}`;
+  return `${solutions} where ${expected.toPrecision(2)} are expected (${usual} are usual)${odds}`;
 }
 
 type Meter = Status['metering'][number];
@@ -187,7 +202,8 @@ const METERS: readonly Column<Meter>[] = [
   {
     ...{ key: 'work', title: 'Verified', isNumber: true },
     cell: (row) =>
-      html`<${Work} of=${`metering.${row.contract_id}.verified_work_hashes`} value=${row.verified_work_hashes} />`,
+      html`<${Work} of=${`metering.${row.contract_id}.verified_work_hashes`}
+        value=${row.verified_work_hashes} />`,
   },
   { key: 'totals', title: 'Totals signed', isNumber: true, cell: ({ totals }) => grouped(totals) },
 ];
@@ -195,6 +211,7 @@ const METERS: readonly Column<Meter>[] = [
 function Metering({ status: { metering } }: { status: Status }) {
   if (metering.length === 0) return null;
   return html`<${Card} title="Measured without money">
-    <${Table} label="contracts without money" rows=${metering} columns=${METERS} keyOf=${(row: Meter) => row.contract_id} />
+    <${Table} label="contracts without money" rows=${metering} columns=${METERS}
+      keyOf=${(row: Meter) => row.contract_id} />
   <//>`;
 }

@@ -19,10 +19,13 @@ export function MakerPools() {
     <${Totals} rows=${rows} contracts=${status.contracts} />
     ${
       rows.length === 0
-        ? html`<${Notice} title="No pool of this maker">Contracts on its own jobs need a <code>[[pool]]</code>; those on the
+        ? html`<${Notice}
+          title="No pool of this maker">Contracts on its own jobs need a <code>[[pool]]</code>; those on the
             miner's jobs do not.<//>`
-        : html`<${Card} title="Pools" aside=${html`<a class="button" href="/api/v1/pools?format=csv" download>CSV</a>`}>
-            <${Table} label="pools" rows=${rows} columns=${POOLS} more=${More} keyOf=${({ pool }: Row) => pool.name} />
+        : html`<${Card} title="Pools" aside=${html`<a
+          class="button" href="/api/v1/pools?format=csv" download>CSV</a>`}>
+            <${Table} label="pools" rows=${rows} columns=${POOLS} more=${More}
+              keyOf=${({ pool }: Row) => pool.name} />
           <//>`
     }
     <${WorkGiven} contracts=${status.contracts} />
@@ -37,12 +40,16 @@ function Totals({ rows, contracts }: { rows: readonly Row[]; contracts: readonly
   const unpaid = rows.reduce((sum, { account }) => sum + BigInt(account?.unpaid_hashes ?? 0), 0n);
   const blocks = contracts.reduce((sum, { luck }) => sum + luck.block.solutions, 0);
   return html`<div class="tiles">
-    <${Tile} name="Connections that give work" value=${html`<${Figure} of="pools.connections" value=${countOf(rows, ({ connections }) => connections)} />`}
+    <${Tile} name="Connections that give work" value=${html`<${Figure} of="pools.connections"
+      value=${countOf(rows, ({ connections }) => connections)} />`}
       note=${`${rows.length} ${rows.length === 1 ? 'pool' : 'pools'}`} />
-    <${Tile} name="Solutions accepted" value=${html`<${Figure} of="pools.accepted" value=${countOf(rows, ({ solutions }) => solutions.accepted)} />`}
+    <${Tile} name="Solutions accepted" value=${html`<${Figure} of="pools.accepted"
+      value=${countOf(rows, ({ solutions }) => solutions.accepted)} />`}
       note=${`${grouped(refused)} refused`} tone=${refused > 0 ? 'warn' : undefined} />
-    <${Tile} name="Blocks found" value=${html`<${Figure} of="pools.blocks" value=${blocks} />`} note="among the shares of all contracts" />
-    <${Tile} name="Pools owe for" value=${html`<${Work} of="pools.unpaid_hashes" value=${unpaid} />`} note="credited to miners, not paid by the pool" />
+    <${Tile} name="Blocks found" value=${html`<${Figure} of="pools.blocks" value=${blocks} />`}
+      note="among the shares of all contracts" />
+    <${Tile} name="Pools owe for" value=${html`<${Work} of="pools.unpaid_hashes" value=${unpaid} />`}
+      note="credited to miners, not paid by the pool" />
   </div>`;
 }
 
@@ -164,7 +171,8 @@ function WorkGiven({ contracts }: { contracts: readonly Contract[] }) {
   const rows = contracts.filter((each): each is Given => each.work !== undefined);
   if (rows.length === 0) return null;
   return html`<${Card} title="Work given, by contract">
-    <${Table} label="work given by contract" rows=${rows} columns=${GIVEN} keyOf=${(row: Given) => row.contract_id} />
+    <${Table} label="work given by contract" rows=${rows} columns=${GIVEN}
+      keyOf=${(row: Given) => row.contract_id} />
   <//>`;
 }
 
@@ -195,6 +203,7 @@ function Blocks({ contracts }: { contracts: readonly Contract[] }) {
   const rows = contracts.filter((each): each is Finder => each.blocks !== undefined);
   if (rows.length === 0) return null;
   return html`<${Card} title="Blocks of the miners' own jobs">
-    <${Table} label="blocks by contract" rows=${rows} columns=${BLOCKS} keyOf=${(row: Finder) => row.contract_id} />
+    <${Table} label="blocks by contract" rows=${rows} columns=${BLOCKS}
+      keyOf=${(row: Finder) => row.contract_id} />
   <//>`;
 }

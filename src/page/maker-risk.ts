@@ -42,7 +42,8 @@ export function MakerRisk() {
         ? html`<${Notice} title="Nothing is locked up">No contract is open.<//>`
         : html`<${Card} title="Open contracts">
             <${Table} label="exposure of open contracts" rows=${open} columns=${columnsOf(tip)} more=${More}
-              keyOf=${({ contract }: Bought) => contract.contract_id} order=${{ key: 'expiry', isDescending: false }} />
+              keyOf=${({ contract }: Bought) => contract.contract_id}
+              order=${{ key: 'expiry', isDescending: false }} />
           <//>`
     }
     <${ClosingOnly} status=${status} />`;
@@ -57,9 +58,16 @@ function Totals({ book, open, tip }: { book: Book; open: readonly Bought[]; tip:
   return html`<div class="tiles">
     <${Tile} name="Locked up" value=${html`<${Sat} of="book.exposure.locked_sat" value=${locked} />`}
       note=${html`free within the limit: <${Sat} of="risk.free_sat" value=${free} />`} />
-    <${Tile} name="Own bonds" value=${html`<${Sat} of="risk.bonds_sat" value=${bonds} />`} note="at stake for paying what is delivered" />
-    <${Tile} name="Delivered, not signed" value=${html`<${Sat} of="risk.owed_sat" value=${owed} />`} note="owed to miners, in no state yet" />
-    <${Tile} name="Next expiry" value=${first === undefined ? '–' : html`<${Figure} of="risk.next_expiry_height" value=${first} />`}
+    <${Tile} name="Own bonds" value=${html`<${Sat} of="risk.bonds_sat" value=${bonds} />`}
+      note="at stake for paying what is delivered" />
+    <${Tile} name="Delivered, not signed" value=${html`<${Sat} of="risk.owed_sat" value=${owed} />`}
+      note="owed to miners, in no state yet" />
+    <${Tile} name="Next expiry" value=${
+      first === undefined
+        ? '–'
+        : html`<${Figure}
+      of="risk.next_expiry_height" value=${first} />`
+    }
       note=${first === undefined ? 'no contract is open' : leftText(first, tip)} />
   </div>`;
 }
@@ -89,16 +97,20 @@ function Warnings({ contracts }: { contracts: readonly Contract[] }) {
 function Caps({ book }: { book: Book }) {
   const { exposure, rate, pools, target_inventory_hashes: target } = book;
   const caps: Child[] = [
-    html`<${Cap} name="All contracts" used=${exposure.locked_sat} of=${exposure.of_max_sat} format=${sats} />`,
+    html`<${Cap} name="All contracts" used=${exposure.locked_sat} of=${exposure.of_max_sat}
+      format=${sats} />`,
     Number(exposure.of_strangers_max_sat) > 0 &&
-      html`<${Cap} name="Strangers" used=${exposure.strangers_locked_sat} of=${exposure.of_strangers_max_sat} format=${sats} />`,
+      html`<${Cap} name="Strangers" used=${exposure.strangers_locked_sat}
+        of=${exposure.of_strangers_max_sat} format=${sats} />`,
     rate.of_max_hps !== null &&
-      html`<${Cap} name="Hashrate" used=${rate.peak_hps} of=${rate.of_max_hps} format=${(value: string) => hashrate(Number(value))} />`,
+      html`<${Cap} name="Hashrate" used=${rate.peak_hps} of=${rate.of_max_hps}
+        format=${(value: string) => hashrate(Number(value))} />`,
     target !== undefined &&
       html`<${Cap} name="Work bought" used=${book.inventory_hashes} of=${target} format=${work} />`,
     ...exposure.miners.map(
       ({ miner, locked_sat: used, of_max_sat: of }) =>
-        html`<${Cap} key=${miner} name=${`Miner ${miner.slice(0, 8)}…`} used=${used} of=${of} format=${sats} />`,
+        html`<${Cap} key=${miner} name=${`Miner ${miner.slice(0, 8)}…`} used=${used} of=${of}
+          format=${sats} />`,
     ),
     ...pools.map(({ pool, unpaid_hashes: used, of_max_hashes: of }) =>
       of === undefined
@@ -115,8 +127,10 @@ function Owed() {
   if (rows === undefined)
     return html`<${Card} title="Owed and not signed, six hours"><${Failed} error=${history.error} /><//>`;
   return html`<${Card} title="Owed and not signed, six hours">
-    <${Chart} label="owed" lines=${[{ name: 'owed', tone: 2, isFilled: true }]} format=${(value: number) => sats(String(Math.round(value)))}
-      times=${rows.map(({ at_ms }) => at_ms / 1000)} values=${[rows.map(({ unsigned_sat }) => Number(unsigned_sat))]} />
+    <${Chart} label="owed" lines=${[{ name: 'owed', tone: 2, isFilled: true }]}
+      format=${(value: number) => sats(String(Math.round(value)))}
+      times=${rows.map(({ at_ms }) => at_ms / 1000)}
+      values=${[rows.map(({ unsigned_sat }) => Number(unsigned_sat))]} />
   <//>`;
 }
 
@@ -168,7 +182,8 @@ function columnsOf(tip: number | undefined): readonly Column<Bought>[] {
       },
       cell: ({ contract }) => {
         const isNear = tip !== undefined && contract.expiry_height - tip <= NEAR_BLOCKS;
-        const text = html`<${Figure} of=${of(contract, 'expiry_height')} value=${contract.expiry_height} title=${leftText(contract.expiry_height, tip)} />`;
+        const text = html`<${Figure} of=${of(contract, 'expiry_height')} value=${contract.expiry_height}
+          title=${leftText(contract.expiry_height, tip)} />`;
         return isNear ? html`<${Mark} tone="warn">${text}<//>` : text;
       },
     },
@@ -191,7 +206,10 @@ function More({ contract }: Bought) {
   const side = (who: 'miner' | 'maker'): Child =>
     leaving === null
       ? 'the value of hashes is not known'
-      : `gains ${sats(leaving[who].gain_sat)}, forfeits ${sats(leaving[who].forfeit_sat)}; a bond of ${sats(leaving[who].bond_needed_sat)} would hold it`;
+      : [
+          `gains ${sats(leaving[who].gain_sat)}, forfeits ${sats(leaving[who].forfeit_sat)};`,
+          `a bond of ${sats(leaving[who].bond_needed_sat)} would hold it`,
+        ].join(' ');
   return html`<${Facts} rows=${[
     ['The miner, by leaving', side('miner')],
     ['The maker, by leaving', side('maker')],
@@ -214,7 +232,12 @@ const WATCHED: readonly Column<Watched>[] = [
 function ClosingOnly({ status: { closing_only: closing } }: { status: Status }) {
   if (closing.reason === null && closing.channels.length === 0) return null;
   return html`<${Card} title="Closed by their files alone">
-    ${closing.reason !== null && html`<${Notice} tone="bad" title="No contract is served">${closing.reason.detail}<//>`}
-    <${Table} label="channels that are closed" rows=${closing.channels} columns=${WATCHED} keyOf=${({ channel }: Watched) => channel} />
+    ${
+      closing.reason !== null &&
+      html`<${Notice} tone="bad"
+      title="No contract is served">${closing.reason.detail}<//>`
+    }
+    <${Table} label="channels that are closed" rows=${closing.channels} columns=${WATCHED}
+      keyOf=${({ channel }: Watched) => channel} />
   <//>`;
 }

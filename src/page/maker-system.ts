@@ -62,8 +62,13 @@ const NODES: readonly Column<Node>[] = [
 
 function Chain({ status: { chain, bitcoin_node: node } }: { status: Status }) {
   if (chain === null) return html`<${Card} title="Chain"><p>No bitcoin node is asked.</p><//>`;
-  return html`<${Card} title="Chain" aside=${chain.height === null ? 'no block was seen yet' : `height ${grouped(chain.height)}`}>
-    ${chain.stalled && html`<${Notice} tone="bad" title="No node hears of blocks">No work is taken meanwhile. See whether they run.<//>`}
+  return html`<${Card} title="Chain"
+    aside=${chain.height === null ? 'no block was seen yet' : `height ${grouped(chain.height)}`}>
+    ${
+      chain.stalled &&
+      html`<${Notice} tone="bad"
+      title="No node hears of blocks">No work is taken meanwhile. See whether they run.<//>`
+    }
     <${Table} label="bitcoin nodes" rows=${chain.nodes} columns=${NODES} keyOf=${({ name }: Node) => name} />
     <p class="quiet">Rules for version 3 transactions (TRUC) at the first node: ${node.truc}.</p>
   <//>`;
