@@ -1,7 +1,7 @@
 /** Where a bead is drawn. */
 export type Place = { readonly column: number; readonly row: number };
 
-/** Cohorts in columns, oldest first; behind the last what follows it and is in none yet. Older have no place. */
+/** Cohorts in columns, oldest first; behind the last what follows it and is in none. Older have no place. */
 export function placesOf(
   cohorts: readonly { readonly beads: readonly string[] }[],
   beads: readonly { readonly hash: string; readonly parents: readonly string[] }[],

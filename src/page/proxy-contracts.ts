@@ -61,8 +61,8 @@ function rateFor(contract: Contract, { contracts, hashrate: all }: Status): numb
 
 function NoContract({ isMetering }: { isMetering: boolean }) {
   return html`<${Notice} title=${isMetering ? 'No contract with money' : 'Nothing is sold yet'}>
-    Hashrate goes to the own pools. To sell it, set <code>[sell]</code> and the makers in the configuration: what
-    they pay, and taking it, is under <a href="#/market">Market</a>.
+    Hashrate goes to the own pools. To sell it, set <code>[sell]</code> and the makers in the configuration:
+    what they pay, and taking it, is under <a href="#/market">Market</a>.
   <//>`;
 }
 

@@ -80,6 +80,9 @@ const WRITES: Readonly<Record<string, Write>> = {
   'contract/revoke': [{ dry_run: true }],
   'contract/updates': [{}],
   'contract/take': [{ dry_run: true, terms: {}, maker: '127.0.0.1:1', name: 'x' }, 'config_invalid'],
+  // The stage names no [sell], and has asked for nothing.
+  'market/ask': [{}, 'config_invalid'],
+  'market/take': [{ quote: '00'.repeat(16) }, 'quote_unknown'],
   'metering/end': [{}, 'unknown_channel'],
   'pool/paid': [{ pool: 'of nobody', hashes: '1' }, 'config_invalid'],
   'policy/show': [{}],

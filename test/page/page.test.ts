@@ -28,7 +28,10 @@ describe('what is served', () => {
   it('lets nothing in but files of this server, and runs nothing inline', async () => {
     const { headers = {}, body } = await asked('/');
     expect(headers['content-security-policy']).toBe(
-      "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+      [
+        ...["default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data:"],
+        ...["connect-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"],
+      ].join('; '),
     );
     expect(textOf(body)).not.toMatch(/<script(?![^>]*src=)|<style|\bstyle=|\bon\w+=|https?:/);
     for (const path of await firstLoad())
