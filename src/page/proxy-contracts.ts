@@ -166,9 +166,10 @@ function closesIn(from: number, height: number | undefined): string {
 function Faults({ delivery }: { delivery: NonNullable<Contract['delivery']> }) {
   const minutes = Object.entries(delivery.minutes);
   const total = minutes.reduce((sum, [, count]) => sum + count, 0);
+  const said = minutes.map(([name, count]) => `${name} ${count}`).join(', ') || 'no minute yet';
   return html`<div class="faults">
     <h3>Minutes, by whose fault they were</h3>
-    <div class="bar" role="img" aria-label=${minutes.map(([name, count]) => `${name} ${count}`).join(', ')}>
+    <div class="bar" role="img" aria-label=${said}>
       ${minutes
         .filter(([, count]) => count > 0)
         .map(([name, count]) => html`<span class=${`fault-${name}`} style=${{ flexGrow: count }}></span>`)}
