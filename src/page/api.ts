@@ -41,8 +41,12 @@ export function keepToken(value: string): void {
   else sessionStorage.setItem(TOKEN_KEY, value);
 }
 
+type Options = Pick<RequestInit, 'method' | 'body' | 'signal'> & {
+  readonly headers?: Readonly<Record<string, string>>;
+};
+
 /** Throws `ApiError`. */
-export async function request(path: string, options: RequestInit = {}): Promise<Response> {
+export async function request(path: string, options: Options = {}): Promise<Response> {
   const held = token();
   const headers = { ...options.headers, ...(held === null ? {} : { authorization: `Bearer ${held}` }) };
   let response: Response;
