@@ -28,6 +28,8 @@ export type WriteNews = {
 
 export type ApiDeps = {
   readonly tokens: Tokens;
+  /** What is for nobody in particular is told to all; otherwise to those who may look. */
+  readonly isPublic?: boolean;
   readonly clock: Clock;
   readonly log: Logger;
   /** Of requests that are refused for their token. Whoever guesses some fills no log. */
@@ -45,7 +47,7 @@ type Bindings = { readonly Bindings: { readonly address: string } };
 
 /** The API of a daemon: what it serves, to whom, and no more often than is good for it. */
 export function createApi(daemon: string, own: readonly Served[], deps: ApiDeps): Api {
-  const { tokens, clock, refusals } = deps;
+  const { clock } = deps;
   let document: Json | undefined;
   const made = (): Json =>
     (document ??= documentOf(
@@ -66,7 +68,7 @@ export function createApi(daemon: string, own: readonly Served[], deps: ApiDeps)
     const { operation } = each;
     const path = BASE + operation.path.replaceAll(/\{(\w+)\}/g, ':$1');
     app.on(operation.method, [path], async (c) => {
-      const role = roleFor(operation, c, tokens, refusals);
+      const role = roleFor(operation, c, deps);
       if (operation.method === 'get') return answerOf(each, await inputOf(operation, c), c);
       return await writeOf(each, role, c, deps);
     });
@@ -91,10 +93,9 @@ export function createApi(daemon: string, own: readonly Served[], deps: ApiDeps)
  * daemon. Throws `unauthorized`, `forbidden`, which are said in the log and counted.
  */
 function roleFor(
-  { method, path, role: least }: Pick<Operation, 'method' | 'path' | 'role'>,
+  { method, path, role: wanted }: Pick<Operation, 'method' | 'path' | 'role'>,
   { req, env }: Context<Bindings>,
-  tokens: Tokens,
-  log: Logger,
+  { tokens, isPublic, refusals: log }: Pick<ApiDeps, 'tokens' | 'isPublic' | 'refusals'>,
 ): Role {
   const refuse = (code: 'unauthorized' | 'forbidden', refused: Refused): never => {
     const asked = { code, method, path, address: env.address };
@@ -103,7 +104,10 @@ function roleFor(
   };
   const header = req.header('authorization');
   const isNear = isLoopback(env.address) && !req.header('forwarded') && !req.header('x-forwarded-for');
-  const free = header === undefined && isNear && method === 'get' ? 'watch' : undefined;
+  const least = wanted === 'none' ? 'watch' : wanted;
+  const isForAll = wanted === 'none' && isPublic === true;
+  const isFree = header === undefined && isNear && method === 'get';
+  const free = isForAll || isFree ? 'watch' : undefined;
   const role = free ?? roleOf(header, tokens);
   if (role === undefined)
     return refuse('unauthorized', new Refused('unauthorized', undefined, { 'www-authenticate': 'Bearer' }));

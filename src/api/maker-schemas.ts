@@ -1,11 +1,12 @@
 import { z } from 'zod';
-import { count, counts, decimal, height, id, luck, outcomes, text, whole } from './fields.ts';
+import { count, counts, decimal, height, id, luck, outcomes, text, timeMs, whole } from './fields.ts';
 import {
   auditor,
   bitcoinNode,
   chain,
   closingOnly,
   delivery,
+  deliveryState,
   descriptors,
   leaving,
   metering,
@@ -96,6 +97,8 @@ export const makerStatus = z.object({
   descriptors,
 });
 
+const side = z.enum(['miner', 'maker']);
+
 /** A contract that the auditor is told of. */
 export const auditedContract = z.object({
   contract_id: id,
@@ -103,6 +106,31 @@ export const auditedContract = z.object({
   words: text,
   minutes: counts.describe('by ruling'),
   last_minute: whole,
+  judged_minute: whole.optional(),
+  ...{ miner_node_id: id, maker_node_id: id },
+  channel: z.enum(['none', 'alone', 'differs', 'shared']).describe('that the sides showed'),
+  logs: z.array(z.object({ teller: side, side, last_minute: whole, signed: count, told: count })),
+  delivery: z
+    .object({ status: deliveryState, missing_hashes: decimal, cure_by_height: height.optional() })
+    .optional()
+    .describe('by the rulings'),
+  height: height.describe('the highest that both have said'),
+  expiry_height: height,
+  bonds: z.object({
+    ...{ miner_sat: decimal, maker_sat: decimal, csv_blocks: count },
+    given_to: side.optional(),
+  }),
+});
+
+const report = z.object({
+  ...{ height, work_hashes: decimal, paid_hashes: decimal, heard: whole, says: text },
+});
+
+/** What both sides said of a minute, as far as it is known. */
+export const auditedMinute = z.object({
+  ...{ minute: whole, at_ms: timeMs },
+  ruling: text.optional().describe('whose fault it was; none where nothing is missing'),
+  ...{ miner: report.optional(), maker: report.optional() },
 });
 
 export const auditorStatus = z.object({
@@ -112,6 +140,7 @@ export const auditorStatus = z.object({
   auditor_key: text,
   network: text,
   connections: count,
+  stats: z.object({ minutes: count, signed: count, refused: count }),
   contracts: z.array(auditedContract),
 });
 

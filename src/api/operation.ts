@@ -4,7 +4,7 @@ import type { Wired } from './wire.ts';
 
 /**
  * One operation of the API. Its schemas judge what comes in, shape what goes out and make the document; its
- * role is the least that a caller must have.
+ * role is the least that a caller must have; `none` is what anybody may ask, if the daemon is public.
  */
 export type Operation = {
   /** In camel case, as programs made from the document call it. */
@@ -12,7 +12,7 @@ export type Operation = {
   readonly method: 'get' | 'post';
   /** Below `/api/v1`; parameters in braces. */
   readonly path: string;
-  readonly role: Role;
+  readonly role: Role | 'none';
   readonly summary: string;
   /** `page`: a list of `answer`, by pages or as CSV. `events`: a stream of them. */
   readonly kind: 'value' | 'page' | 'events';

@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import { book } from './book-schemas.ts';
 import { count, decimal, height, id, text, timeMs } from './fields.ts';
 import {
   auditedContract,
+  auditedMinute,
   auditorStatus,
   makerContract,
   makerStatus,
@@ -12,6 +14,7 @@ import { type Operation, pageQuery } from './operation.ts';
 import { dag, destination, miner, proxyContract, proxyStatus } from './proxy-schemas.ts';
 import { SAMPLES } from './samples.ts';
 import { moneyStream } from './shared-schemas.ts';
+import { publicStatus, system } from './system-schemas.ts';
 
 const read = { method: 'get', role: 'watch', kind: 'value' } as const;
 const list = { method: 'get', role: 'watch', kind: 'page', query: pageQuery } as const;
@@ -27,6 +30,13 @@ const getStatus = {
   path: '/status',
   summary: 'all of it, at a glance',
 } as const;
+const statusQuery = z.object({
+  miners: z.coerce.number().int().min(0).max(500).default(500).describe('the most that are listed'),
+});
+const getSystem = {
+  ...{ ...read, name: 'getSystem', path: '/system', answer: system },
+  summary: 'what it runs on and with: readiness, configuration, ledger, job, warnings',
+} as const satisfies Operation;
 const getContract = { ...byContract, name: 'getContract', summary: 'one contract' } as const;
 const listContracts = { ...list, name: 'listContracts', path: '/contracts', summary: 'contracts' } as const;
 const listStreams = {
@@ -50,6 +60,9 @@ const followEvents = {
   path: '/events',
   summary: 'a snapshot of what is in the history, then each change of it; goes on after Last-Event-ID',
 } as const;
+const minutesQuery = pageQuery.extend({
+  since: z.coerce.number().int().min(0).default(0).describe('minutes from this one on'),
+});
 export type HistoryQuery = z.output<typeof historyQuery>;
 const historyOf = <S extends z.ZodRawShape>(sample: z.ZodObject<S>) => ({
   listHistory: { ...listHistory, answer: sampled.extend(sample.shape) },
@@ -70,7 +83,12 @@ const listWrites = {
 /** What is only read, by daemon. */
 export const READS = {
   proxy: {
-    getStatus: { ...getStatus, answer: proxyStatus },
+    getStatus: { ...getStatus, query: statusQuery, answer: proxyStatus },
+    getSystem,
+    getPublic: {
+      ...{ ...read, role: 'none', name: 'getPublic', path: '/public', answer: publicStatus },
+      summary: 'what anybody may know, where `http.public` says so',
+    },
     listMiners: {
       ...list,
       name: 'listMiners',
@@ -97,12 +115,21 @@ export const READS = {
     listWrites,
     ...historyOf(SAMPLES.maker),
     listPools: { ...list, name: 'listPools', path: '/pools', summary: 'pools of the maker', answer: pool },
+    getBook: {
+      ...{ ...read, name: 'getBook', path: '/book' },
+      ...{ summary: 'what is bought, locked up, quoted and refused', answer: book },
+    },
   },
   auditor: {
     getStatus: { ...getStatus, answer: auditorStatus },
     listContracts: { ...listContracts, answer: auditedContract },
     getContract: { ...getContract, answer: auditedContract },
     listWrites,
+    listMinutes: {
+      ...{ ...list, name: 'listMinutes', path: '/contracts/{contract_id}/minutes' },
+      ...{ params: byContract.params, query: minutesQuery, answer: auditedMinute },
+      summary: 'what both sides said of each minute, and the ruling on it, oldest first',
+    },
     ...historyOf(SAMPLES.auditor),
   },
   watch: { getStatus: { ...getStatus, answer: watchStatus } },
@@ -242,6 +269,21 @@ const DAEMON_WRITES = {
     }),
   },
 } as const satisfies Readonly<Record<string, Write>>;
+const quote = z.object({
+  ...{ maker: text, quote: text, binding: text, why: text },
+  ...{ price_msat_per_eh: decimal, net_msat_per_eh: decimal, work_hashes: decimal, budget_sat: decimal },
+  ...{ deposit_sat: decimal, collateral_sat: decimal, maker_bond_sat: decimal },
+  ...{ min_depth: count, expiry_height: height, rate_hps: decimal.nullable() },
+  ...{ duration_blocks: count.nullable(), off_market: offMarket.nullable(), valid_for_ms: z.number() },
+});
+
+/** What is quoted for what `[sell]` offers, best first. */
+const quotes = z.object({
+  quotes: z.array(quote),
+  hash_value_msat_per_eh: decimal.nullable(),
+  fees_sat: decimal.describe('of opening and closing, as they are reckoned'),
+  refused: z.array(z.object({ maker: text, code: text, reason: text })),
+});
 
 /** What a daemon does when asked, by the path of it. */
 export const WRITES = {
@@ -249,6 +291,18 @@ export const WRITES = {
   proxy: {
     ...DAEMON_WRITES,
     ...CONTRACT_WRITES,
+    'market/ask': {
+      ...{ role: 'operate', summary: 'asks the makers of the configuration what they pay' },
+      ...{ body: z.object({}), answer: quotes },
+    },
+    'market/take': {
+      ...{
+        role: 'money',
+        summary: 'takes a quote that was asked for: its maker signs it, and it is served',
+      },
+      body: z.object({ ...dryRun, quote: text, off_market: z.boolean().optional() }),
+      answer: done.extend({ taken: z.boolean(), off_market: offMarket.nullable() }),
+    },
     'contract/take': {
       ...{ role: 'money', summary: 'serves a contract whose maker signed its quote' },
       body: z.object({
@@ -264,10 +318,6 @@ export const WRITES = {
   maker: {
     ...DAEMON_WRITES,
     ...CONTRACT_WRITES,
-    book: {
-      ...{ role: 'watch', summary: 'what is bought, locked up, quoted and refused' },
-      ...{ body: z.object({}), answer: z.looseObject({ halted: z.boolean() }) },
-    },
     'pool/paid': {
       ...{ role: 'money', summary: 'work that a pool has paid for' },
       body: z.object({ pool: text, hashes: decimal }),

@@ -123,6 +123,8 @@ export const proxyContract = z.object({
   work_hashes: decimal,
   exposure_hashes: decimal,
   share_difficulty: z.number(),
+  rate_hashes_per_second: decimal.nullable().describe('that is due; null where the terms name none'),
+  closes_from_height: height.describe('from then on the own side closes by itself'),
   channel,
   delivery: delivery.nullable(),
   leaving: leaving.nullable(),
@@ -221,5 +223,6 @@ export const proxyStatus = z.object({
   descriptors,
   waiting: z.array(z.object({ part: text, code: text, detail: text, attempts: count })),
   chain: chain.nullable(),
+  hash_value_msat_per_eh: decimal.nullable().describe('today, by the own node'),
   last_peer_error: text.nullable(),
 });

@@ -12,11 +12,13 @@ export const SAMPLES = {
     hashes_per_second_1m: hashesPerSecond,
     hashes_per_second_5m: hashesPerSecond,
     hashes_per_second_1h: hashesPerSecond,
+    hashes_per_second_24h: hashesPerSecond,
     shares_submitted: count,
     shares_accepted: count,
     blocks_found: count,
     contracts_live: count,
     peers_connected: count,
+    contracts_without_peer: count.describe('that need it'),
     signed_sat: decimal.describe('of the contracts that run'),
     exposure_sat: decimal.describe('delivered and not signed for'),
     durability: ledger,
@@ -25,6 +27,7 @@ export const SAMPLES = {
   maker: z.object({
     contracts_live: count,
     peers_connected: count,
+    contracts_without_peer: count.describe('that need it'),
     shares_credited: count,
     verified_work_hashes: decimal,
     paid_sat: decimal.describe('signed'),
@@ -32,5 +35,8 @@ export const SAMPLES = {
     durability: ledger,
     chain_height: height.nullable(),
   }),
-  auditor: z.object({ contracts: count, minutes: count, connections: count }),
+  auditor: z.object({
+    ...{ contracts: count, minutes: count, connections: count },
+    in_default: count.describe('contracts of which a side is'),
+  }),
 } as const;

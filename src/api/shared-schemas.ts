@@ -50,7 +50,7 @@ export const leaving = z.object({
   pays: z.enum(['miner', 'maker']).nullable(),
 });
 
-const deliveryState = z.enum(['live', 'suspect', 'cure', 'default']);
+export const deliveryState = z.enum(['live', 'suspect', 'cure', 'default']);
 
 /** The course of delivery, by what both have signed and in the own view. */
 export const delivery = z.object({

@@ -8,6 +8,7 @@ import { bondsOf } from '../contract/bond-terms.ts';
 import { courseOptionsOf } from '../contract/delivery-course.ts';
 import { type LogRuling, ruleByLogs, type SignedLog } from '../contract/minute-ruling.ts';
 import type { MinuteReport, MinuteRole } from '../contract/minutes.ts';
+import { SIDES } from '../contract/sides.ts';
 import { SignedLogReader, verifierOf } from '../contract/signed-log.ts';
 import { type ContractTerms, contractIdOf } from '../contract/terms.ts';
 import type { CommitmentRecord } from '../peer/commitment-codecs.ts';
@@ -21,8 +22,6 @@ export type SignedContract = {
   readonly minerSignature: string;
   readonly makerSignature: string;
 };
-
-const SIDES = ['miner', 'maker'] as const;
 
 /**
  * Checks that a contract is one that this auditor rules on. Throws `unknown_channel`, `bad_signature`, and
@@ -57,6 +56,8 @@ export type ChannelStanding = 'shared' | 'alone' | 'differs';
  */
 export class AuditorCase {
   readonly contract: SignedContract;
+  /** To whom the bonds were given, as it is on disk. */
+  givenTo: ChannelRole | undefined;
   readonly #channels: Partial<Record<ChannelRole | 'proven', ChannelParams>> = {};
   readonly #told: Readonly<Record<MinuteRole, Readonly<Record<MinuteRole, SignedLogReader>>>>;
   #ruling: LogRuling | undefined;
@@ -101,6 +102,15 @@ export class AuditorCase {
     if (proven !== undefined) return isSame(proven, channel) ? 'shared' : 'differs';
     if (miner === undefined || maker === undefined) return 'alone';
     return isSame(miner, maker) ? 'shared' : 'differs';
+  }
+
+  /** Of all that was shown. */
+  get standing(): ChannelStanding | 'none' {
+    const shown = Object.values(this.#channels);
+    const [first] = shown;
+    if (first === undefined) return 'none';
+    if (shown.some((each) => !isSame(first, each))) return 'differs';
+    return this.channel === undefined ? 'alone' : 'shared';
   }
 
   /** The channel that both sides stand behind. */

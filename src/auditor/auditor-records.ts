@@ -59,7 +59,7 @@ export function ruledEntry(contractId: string, payee: ChannelRole, atMs: number)
 }
 
 /** To whom the bonds of a contract were given. Throws `ledger_corrupt`. */
-export async function loadRuled(ledger: Ledger, contractId: string): Promise<ChannelRole | undefined> {
+async function loadRuled(ledger: Ledger, contractId: string): Promise<ChannelRole | undefined> {
   const body = await ledger.get(RULED_KIND, contractId);
   return body === undefined ? undefined : parseBody(RULED_KIND, ruledCodec, body).payee;
 }
@@ -79,6 +79,7 @@ export async function loadCases(ledger: Ledger): Promise<readonly AuditorCase[]>
       for (const role of ['miner', 'maker'] as const)
         for (const hour of await loadHours(ledger, `${contractId}.${teller}`, role))
           loaded.take(teller, role, hour);
+    loaded.givenTo = await loadRuled(ledger, contractId);
     cases.push(loaded);
   }
   return cases;

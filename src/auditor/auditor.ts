@@ -9,7 +9,6 @@ import { channelFacts } from '../channel/params.ts';
 import { psbtCoin, signPsbt } from '../channel/psbt.ts';
 import type { Signer } from '../channel/signer.ts';
 import { bondSpendRequest } from '../channel/signing-requests.ts';
-import type { LogRuling, LogVerdict } from '../contract/minute-ruling.ts';
 import { otherSide } from '../contract/sides.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
@@ -31,14 +30,14 @@ import {
 import { firstOfHour } from '../settlement/minute-records.ts';
 import { identityOfSigner } from '../settlement/opening.ts';
 import { AuditorCase, type ChannelStanding, checkAuditedContract, roleIn } from './auditor-case.ts';
+import { channelEntry, contractEntry, loadCases, ruledEntry, toldEntries } from './auditor-records.ts';
 import {
-  channelEntry,
-  contractEntry,
-  loadCases,
-  loadRuled,
-  ruledEntry,
-  toldEntries,
-} from './auditor-records.ts';
+  type AuditedContract,
+  type AuditedMinute,
+  auditedContract,
+  auditedMinutes,
+  rulingOf,
+} from './auditor-view.ts';
 
 export type AuditorOptions = {
   readonly network: NetworkName;
@@ -59,16 +58,6 @@ export type AuditorDeps = {
   readonly log: Logger;
   /** Default: TLS on the host and port. */
   readonly openServer?: (options: PeerServerOptions, deps: PeerServerDeps) => PeerListener;
-};
-
-/** What an auditor shows of a contract. */
-export type AuditedContract = {
-  readonly contractId: string;
-  readonly verdict: LogVerdict;
-  readonly words: string;
-  readonly minutes: LogRuling['minutes'];
-  /** Newest minute of either log, as either side tells it. */
-  readonly lastMinute: number;
 };
 
 const MINUTE_MS = 60_000;
@@ -105,17 +94,13 @@ export class Auditor {
   }
 
   get status(): readonly AuditedContract[] {
-    return [...this.#cases.values()].map((audited) => {
-      const { verdict, words, minutes } = rulingOf(audited);
-      const lasts = SIDES.flatMap((teller) => SIDES.map((role) => audited.log(teller, role).lastMinute));
-      return {
-        contractId: audited.contract.contractId,
-        verdict,
-        words,
-        minutes,
-        lastMinute: Math.max(...lasts),
-      };
-    });
+    return [...this.#cases.values()].map(auditedContract);
+  }
+
+  /** The minutes of a contract from one on; undefined for one that is not known. */
+  minutesOf(contractId: string, since: number): readonly AuditedMinute[] | undefined {
+    const audited = this.#cases.get(contractId);
+    return audited && auditedMinutes(audited, since);
   }
 
   /** Loads what is known, and listens; resolves with the port. Throws `ledger_corrupt`, and as `listen`. */
@@ -291,12 +276,15 @@ export class Auditor {
     const loser = otherSide(payee);
     if (verdict !== loser) this.#refuse(words);
     if (channel === undefined || bonds === undefined) this.#refuse('the sides do not show one channel');
-    const ruled = await loadRuled(ledger, contractId);
-    if (ruled !== undefined && ruled !== payee) this.#refuse('the bonds were given to the other side');
+    if (audited.givenTo !== undefined && audited.givenTo !== payee)
+      this.#refuse('the bonds were given to the other side');
     const coin = { owner, ...psbtCoin(psbt), script: bonds[owner].script };
     const spend: BondSpend = { coin, payee, feeRateSatPerKvb };
     const signed = signPsbt(bondSpendRequest(channel, spend), psbt, signer);
-    if (ruled === undefined) await ledger.appendNow([ruledEntry(contractId, payee, clock.nowMs())]);
+    if (audited.givenTo === undefined) {
+      await ledger.appendNow([ruledEntry(contractId, payee, clock.nowMs())]);
+      audited.givenTo = payee;
+    }
     this.stats.signed += 1;
     log.warn({ contract: contractId, owner, payee, txid: coin.txid, words }, 'signed a bond away');
     return { psbt: signed };
@@ -306,11 +294,4 @@ export class Auditor {
     this.stats.refused += 1;
     throw new CodedError('not_ruled', words);
   }
-}
-
-const SIDES = ['miner', 'maker'] as const;
-const NO_LOGS = { verdict: 'undecided', words: 'no log was shown', minutes: {}, to: undefined } as const;
-
-function rulingOf({ ruling }: AuditorCase): Pick<LogRuling, 'verdict' | 'words' | 'minutes' | 'to'> {
-  return ruling ?? NO_LOGS;
 }

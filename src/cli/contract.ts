@@ -11,9 +11,8 @@ import { loadConfig } from '../config/load.ts';
 import { blocksOfMs, type SaleTimes, saleTimesOf } from '../config/sale-terms.ts';
 import { DURATION, HASHRATE, Invalid, type Kind, WORK } from '../config/values.ts';
 import { movingPriceOf } from '../contract/index-price.ts';
-import { offMarketJson, offMarketOf, offMarketText } from '../contract/off-market.ts';
+import { offMarketOf, offMarketText } from '../contract/off-market.ts';
 import { movingPriceText } from '../contract/price.ts';
-import type { RankedQuote } from '../contract/quote-rank.ts';
 import { type ContractTerms, contractIdOf, termsToJson } from '../contract/terms.ts';
 import { silentLogger } from '../log/logger.ts';
 import { chainSource } from '../operator/chain-access.ts';
@@ -27,6 +26,7 @@ import {
   propose,
   takeInput,
 } from '../operator/market-tools.ts';
+import { quotesView } from '../operator/quotes-view.ts';
 import { HashValues } from '../settlement/hash-values.ts';
 import { channelList, channelShow } from './channel.ts';
 import { assertConfirmed, daemonOf, print, YES } from './channel-access.ts';
@@ -53,7 +53,7 @@ export const contractQuote: Command = {
   options: OPTIONS,
   run: async (options, io) => {
     const { asked } = await askAll(options, io);
-    print(options, io, quotesJson(asked), quotesText(asked));
+    print(options, io, quotesView(asked), quotesText(asked));
     return asked.ranked.length > 0 ? 0 : 1;
   },
 };
@@ -77,13 +77,13 @@ export const contractTake: Command = {
     const { asked, tools } = await askAll(options, io);
     const [best] = asked.ranked;
     if (best === undefined) {
-      print(options, io, quotesJson(asked), quotesText(asked));
+      print(options, io, quotesView(asked), quotesText(asked));
       return 1;
     }
     await handOver(best.quote, options, io, true);
     if (options.flag('dry-run')) {
       const text = `${quotesText(asked)}\nthe first would be taken`;
-      print(options, io, { dry_run: true, ...quotesJson(asked) }, text);
+      print(options, io, { dry_run: true, ...quotesView(asked) }, text);
       return 0;
     }
     assertConfirmed(options, 'The deposit goes into a channel with this maker.');
@@ -178,33 +178,6 @@ async function handOver(
   return contractIdOf(quote.terms);
 }
 
-function quoteJson(ranked: RankedQuote<MakerQuote>, { valueMsatPerEh, offMarketPpm }: AskedMakers): object {
-  const off = offMarketOf(ranked.priceMsatPerEh, valueMsatPerEh, offMarketPpm);
-  const { quote, priceMsatPerEh, netMsatPerEh, why, makerBondSat, collateralSat } = ranked;
-  const { terms } = quote;
-  return {
-    ...{ maker: quote.maker, maker_node_id: terms.makerNodeId, quote: quote.quoteId },
-    ...{ price_msat_per_eh: priceMsatPerEh, net_msat_per_eh: netMsatPerEh, why },
-    price: termsToJson(terms)['price'] ?? null,
-    ...{ binding: terms.binding.type, work_hashes: terms.workTotalHashes, budget_sat: terms.budgetSat },
-    ...{ deposit_sat: minerContributionSat(terms), collateral_sat: collateralSat },
-    ...{ maker_bond_sat: makerBondSat, min_depth: terms.minDepth, expiry_height: terms.expiryHeight },
-    ...timesJson(terms),
-    off_market: offMarketJson(off),
-    valid_for_ms: quote.validForMs,
-  };
-}
-
-/** What a quote says of rate, start and duration; null where it says nothing. */
-function timesJson(terms: ContractTerms): object {
-  const { rate, start, durationBlocks } = terms.version === 3 ? terms : {};
-  return {
-    rate_hps: rate?.committed ?? null,
-    start_height: start?.notBeforeHeight ?? null,
-    duration_blocks: durationBlocks ?? null,
-  };
-}
-
 /** The rule of a price that moves. */
 function movingText(terms: ContractTerms): string[] {
   const price = movingPriceOf(terms);
@@ -219,19 +192,6 @@ function timesText(terms: ContractTerms): string[] {
     ...(start === undefined ? [] : [`from block ${start.notBeforeHeight}`]),
   ];
   return words.length === 0 ? [] : [`   ${words.join(' ')}`];
-}
-
-function quotesJson(asked: AskedMakers): object {
-  const { ranked, refused, feesSat, valueMsatPerEh } = asked;
-  return {
-    quotes: ranked.map((each) => quoteJson(each, asked)),
-    hash_value_msat_per_eh: valueMsatPerEh ?? null,
-    fees_sat: feesSat,
-    refused: refused.map(({ maker, error: { code, message, meta } }) => ({
-      ...{ maker, code, reason: message, path: meta['path'] ?? null },
-      ...{ got: meta['got'] ?? null, allowed: meta['allowed'] ?? null },
-    })),
-  };
 }
 
 function quotesText({ ranked, refused, feesSat, valueMsatPerEh, offMarketPpm }: AskedMakers): string {

@@ -1,8 +1,9 @@
+import { READS } from '../api/operations.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import { formatSi } from '../base/units.ts';
 import { Invalid, WORK } from '../config/values.ts';
-import { type ActionName, requestAction } from '../operator/daemon-action.ts';
+import { type ActionName, requestAction, requestRead } from '../operator/daemon-action.ts';
 import { daemonOf, print, READ_OPTIONS } from './channel-access.ts';
 import type { Command, CommandIo, ParsedOptions } from './command.ts';
 
@@ -76,7 +77,8 @@ export const makerBookCommand: Command = {
   ],
   options: OPTIONS,
   run: async (options, io) => {
-    const result = await ask(options, io, 'book');
+    const { url, dataDir } = daemonOf(options, io);
+    const result = await requestRead(url, dataDir, READS.maker.getBook);
     print(options, io, result, bookText(result));
     return 0;
   },
@@ -148,7 +150,7 @@ function bookText(result: object): string {
       (row) => `quote      ${head(row['miner'])}  ${sat(row, 'budget_sat')}${marketText(row)}`,
     ),
     ...rowsOf(book['refused']).map(
-      (row) => `refused    ${wordOf(row['at'])}  ${head(row['nodeId'])}  ${wordOf(row['reason'])}`,
+      (row) => `refused    ${wordOf(row['at'])}  ${head(row['node_id'])}  ${wordOf(row['reason'])}`,
     ),
   ].join('\n');
 }

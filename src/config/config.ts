@@ -46,6 +46,8 @@ export type AuditorConfig = CommonConfig & {
 };
 
 export type ProxyConfig = CommonConfig & {
+  /** What anybody may see of the page. */
+  readonly http: { readonly public: 'off' | 'status' };
   /** Absolute. Ladder files, one for each channel. */
   readonly closeDir: string;
   readonly stratum: StratumConfig;

@@ -38,6 +38,7 @@ export function proxyConfigOf(values: ProxyValues, context: Context): ProxyConfi
   const chain = chainOf(values.chain, values.network, context);
   return {
     ...common,
+    http: values.http,
     closeDir: context.path(values.closeDir ?? join(common.dataDir, 'close')),
     stratum: stratumOf(values.stratum, values.metrics.listen, context),
     destinations: destinationsOf(values, context),

@@ -186,5 +186,10 @@ export const PROXY_OPTIONS = {
   chain: CHAIN,
   auditor: AUDITOR_PLACE,
   metrics: metricsSection('127.0.0.1:9332'),
+  http: section('Who sees what of the page.', {
+    public: option(choice('off', 'status'), 'off', {
+      doc: 'status: anybody who reaches metrics.listen sees hashrate, miners and shares as numbers; no names, amounts or addresses.',
+    }),
+  }),
   keys: KEYS,
 } as const;

@@ -38,6 +38,8 @@ export type LogRuling = {
   readonly words: string;
   /** Minutes by ruling, as `CourseState`. */
   readonly minutes: CourseState['minutes'];
+  /** Of the newest minutes, oldest first. */
+  readonly rulings: readonly { readonly minute: number; readonly ruling: MinuteRuling }[];
   /** Delivery by the rulings, what is undecided owing nothing. */
   readonly delivery: CourseState['delivery'];
   /** The first and the last minute that was judged; undefined where there is none. */
@@ -52,6 +54,9 @@ export type LogRulingOptions = {
   /** True where evidence shows that the maker credited all good work: then its counts need no other word. */
   readonly isCreditProven: boolean;
 };
+
+/** Minutes whose rulings are kept one by one: a day. */
+const RULINGS_KEPT = 1440;
 
 /** The log of a side, made of all that was told of it. */
 class MergedLog {
@@ -171,6 +176,7 @@ class Judge {
   #delivered: bigint | undefined;
   #offset: bigint | undefined;
   #isBehind = false;
+  readonly #rulings: { readonly minute: number; readonly ruling: MinuteRuling }[] = [];
   #range: { readonly from: number; readonly to: number } | undefined;
 
   constructor(logs: Logs, options: Readonly<Record<Reading, CourseOptions>>, isCreditProven: boolean) {
@@ -195,6 +201,7 @@ class Judge {
     const isHeard = { miner: miner.hears(minute), maker: maker.hears(minute) };
     const event = { type: 'minute', minute, ...said, isHeard } as const;
     const ruling = this.#step('agreed', event);
+    if (minute > this.#range!.to - RULINGS_KEPT) this.#rulings.push({ minute, ruling });
     this.#step('claimed', { ...event, maker: this.#claimed(said) });
     this.#compare(minute, said.maker);
     this.#step('worst', event);
@@ -251,7 +258,7 @@ class Judge {
     );
     return {
       ...this.#verdict(),
-      ...{ minutes, delivery, from: this.#range?.from, to: this.#range?.to },
+      ...{ minutes, rulings: this.#rulings, delivery, from: this.#range?.from, to: this.#range?.to },
       forks: Object.fromEntries(forks),
     };
   }

@@ -30,6 +30,16 @@ export class SignedLogReader {
     return this.#reports.slice(0, this.#signed);
   }
 
+  /** Reports in all, and under a signature of their side. */
+  get counts(): { readonly told: number; readonly signed: number } {
+    return { told: this.#reports.length, signed: this.#signed };
+  }
+
+  /** The newest report, signed or not. */
+  get newest(): MinuteReport | undefined {
+    return this.#reports.at(-1);
+  }
+
   /** The newest minute of any report; -1 where there is none. */
   get lastMinute(): number {
     return this.#reports.at(-1)?.minute ?? -1;

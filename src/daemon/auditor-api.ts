@@ -1,10 +1,12 @@
 import { createApi } from '../api/app.ts';
 import { serve, servePage } from '../api/operation.ts';
 import { READS, WRITES } from '../api/operations.ts';
+import { numberKey } from '../api/page.ts';
 import { SAMPLES } from '../api/samples.ts';
 import type { Auditor } from '../auditor/auditor.ts';
 import { VERSION } from '../base/version.ts';
 import type { AuditorConfig } from '../config/config.ts';
+import { Refused } from '../http/reply.ts';
 import type { Api } from '../http/server.ts';
 import {
   type ApiDeps,
@@ -22,12 +24,12 @@ export function auditorApi(
   auditor: Auditor,
   deps: ApiDeps & { readonly reload: Pick<Reload<'auditor'>, 'actions'> },
 ): Api {
-  const { getStatus, listContracts, getContract } = READS.auditor;
+  const { getStatus, listContracts, getContract, listMinutes } = READS.auditor;
   const served = [
     serve(getStatus, () => ({
       ...{ role: 'auditor' as const, version: VERSION, network },
       ...{ node_id: auditor.nodeId, auditor_key: auditor.auditorKeyHex },
-      ...{ connections: auditor.stats.connections, contracts: auditor.status },
+      ...{ connections: auditor.stats.connections, stats: auditor.stats, contracts: auditor.status },
     })),
     servePage(
       listContracts,
@@ -39,11 +41,21 @@ export function auditorApi(
     ),
     ...serveActions(WRITES.auditor, deps.reload.actions),
     serveWrites(deps.writes),
+    servePage(
+      listMinutes,
+      ({ params, query }) => {
+        const minutes = auditor.minutesOf(params.contract_id, query.since);
+        if (minutes === undefined) throw new Refused('not_found', 'there is no such contract');
+        return minutes;
+      },
+      ({ minute }) => numberKey(minute),
+    ),
     ...serveHistory(SAMPLES.auditor, READS.auditor, () => auditorSample(auditor), deps),
   ];
   return createApi('auditor', served, servingDeps(deps, dataDir));
 }
 
 function auditorSample({ status, stats }: Auditor) {
-  return { contracts: status.length, minutes: stats.minutes, connections: stats.connections };
+  const inDefault = status.filter(({ verdict }) => verdict === 'miner' || verdict === 'maker').length;
+  return { contracts: status.length, ...stats, inDefault };
 }

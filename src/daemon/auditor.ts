@@ -16,6 +16,7 @@ import { DiskSpace } from './disk-space.ts';
 import type { LaterPart } from './later-part.ts';
 import { openKeys } from './node-keys.ts';
 import { startPage } from './page.ts';
+import { pageOf } from './page-files.ts';
 import { Reload, type RereadSource, replaceAll } from './reload.ts';
 import { type DaemonLog, daemonSources, diskSources, ledgerSources } from './shared-metrics.ts';
 import { sayStatus } from './status-line.ts';
@@ -75,7 +76,7 @@ export function startAuditor(
     const ops = new OpsServer(
       { listen, allowedHosts, serving: ['ledger'] },
       {
-        ...{ metrics, timers, log: http },
+        ...{ metrics, timers, log: http, page: pageOf('auditor') },
         checks: { ledger: () => (ledger.stats.failed ? 'the ledger cannot be written' : true) },
         api: auditorApi(config, auditor, {
           undo,

@@ -20,7 +20,7 @@ export type ContractState = {
 };
 
 /** Blocks before the expiry at which a side begins to close by itself: nothing is to be done by then. */
-const EXPIRY_NEAR_BLOCKS = 144;
+export const EXPIRY_NEAR_BLOCKS = 144;
 
 /** True while there is a channel with money in it. */
 export function isFunded({ channel }: ContractState): boolean {

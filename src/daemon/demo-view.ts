@@ -23,7 +23,8 @@ export type DemoSnapshot = {
   readonly tipHeight: number;
   /** Where the logs are. */
   readonly directory: string;
-  readonly metricsUrls: { readonly proxy: string; readonly maker: string };
+  /** Of their pages. */
+  readonly pageUrls: { readonly proxy: string; readonly maker: string };
   /** Ctrl+C was pressed once. */
   readonly isStopping: boolean;
 };
@@ -56,6 +57,7 @@ export function renderDemo(now: DemoSnapshot, { columns, rows }: ViewSize): Line
   const blocks: Block[] = [
     { rank: 0, lines: [headOf(now, columns)] },
     BLANK,
+    fact(1, 'Page', `${now.pageUrls.proxy} (of the maker: ${now.pageUrls.maker})`),
     fact(6, 'Stratum', `${now.stratumListen}, open to any miner of this machine`),
     fact(5, 'Chain', `height ${now.tipHeight}; ${now.blocks} of its blocks found by these miners`),
     fact(3, 'Shares', sharesOf(now)),
@@ -65,10 +67,9 @@ export function renderDemo(now: DemoSnapshot, { columns, rows }: ViewSize): Line
     { rank: 4, lines: legendOf(now, columns) },
     BLANK,
     fact(8, 'Logs', `proxy.log, maker.log in ${now.directory}`),
-    fact(7, 'Metrics', `${now.metricsUrls.proxy}, of the maker at :${new URL(now.metricsUrls.maker).port}`),
     { rank: 1, lines: [labelled('Ctrl+C', [{ text: stopOf(now) }])] },
   ];
-  const minersAt = 7;
+  const minersAt = 8;
   let count = countOf(blocks);
   // Two rows of miners are worth more than where the logs are.
   const wanted = Math.min(now.miners.length + 1, 3);
@@ -90,14 +91,15 @@ export function renderDemo(now: DemoSnapshot, { columns, rows }: ViewSize): Line
 
 /** All of it in one line, where there is no terminal to draw on. */
 export function plainLine(now: DemoSnapshot): Line {
-  const { phase, hashesPerSecond, accepted, stateNumber, signedSat, settledSat, stratumListen } = now;
+  const { phase, hashesPerSecond, accepted, stateNumber, signedSat, settledSat } = now;
+  const { stratumListen, pageUrls } = now;
   const [, ...work] = workOf(now);
   return [
     { text: `${phase}`, style: 'cyan' },
     { text: `: ${formatSi(hashesPerSecond, 'H/s')}, ${accepted} shares accepted, state ${stateNumber}, ` },
     { text: `${formatGrouped(signedSat + settledSat)} sat signed, `, style: 'green' },
     ...work,
-    { text: `, stratum ${stratumListen}` },
+    { text: `, stratum ${stratumListen}, page ${pageUrls.proxy}` },
   ];
 }
 

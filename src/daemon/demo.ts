@@ -149,7 +149,7 @@ class Demo {
       blocks: status.blocks_found,
       tipHeight: chain.height,
       directory: resolve(this.#options.directory),
-      metricsUrls: { proxy: `${proxy.metricsUrl}/metrics`, maker: `${maker.metricsUrl}/metrics` },
+      pageUrls: { proxy: `${proxy.metricsUrl}/`, maker: `${maker.metricsUrl}/` },
       isStopping: this.#options.signal.aborted,
     };
   }

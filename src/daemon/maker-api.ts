@@ -7,6 +7,7 @@ import { VERSION } from '../base/version.ts';
 import type { MakerConfig } from '../config/config.ts';
 import type { Api } from '../http/server.ts';
 import type { PoolFigures } from '../maker/pool-book.ts';
+import { makerBook } from '../operator/maker-book.ts';
 import type { MakerSource } from '../operator/maker-policy.ts';
 import { luckOf } from '../work/luck.ts';
 import {
@@ -19,7 +20,7 @@ import {
 } from './api-parts.ts';
 import { chainStatus } from './chain-part.ts';
 import { makerChannelActions } from './channel-actions.ts';
-import { heightOf, isBegun, isFunded } from './contract-state.ts';
+import { heightOf, isBegun, isFunded, needsPeer } from './contract-state.ts';
 import type { Descriptors } from './descriptors.ts';
 import { leavingOfRow, type MakerParts } from './maker-metrics.ts';
 import { makerPolicyActions } from './policy-actions.ts';
@@ -50,7 +51,7 @@ export function makerApi(config: MakerConfig, facts: MakerParts, deps: MakerApiD
 
 function makerReads(config: MakerConfig, facts: MakerParts, deps: MakerApiDeps): Served[] {
   const { maker } = facts;
-  const { getStatus, listContracts, getContract, listStreams, listPools } = READS.maker;
+  const { getStatus, listContracts, getContract, listStreams, listPools, getBook } = READS.maker;
   return [
     serve(getStatus, () => makerStatus(config, facts, deps)),
     servePage(
@@ -67,6 +68,7 @@ function makerReads(config: MakerConfig, facts: MakerParts, deps: MakerApiDeps):
       ({ stream }) => stream,
     ),
     servePage(listPools, deps.pools, ({ name }) => name),
+    serve(getBook, () => makerBook(maker)),
   ];
 }
 
@@ -104,6 +106,7 @@ function makerSample({ maker, durability, part }: MakerParts) {
   return {
     contracts_live: begun.filter(({ stream }) => stream === 'live').length,
     peers_connected: begun.filter(({ connected }) => connected).length,
+    contracts_without_peer: begun.filter((each) => needsPeer(each) && !each.connected).length,
     shares_credited: begun.reduce((all, { sharesCredited }) => all + sharesCredited, 0),
     verified_work_hashes: sum(begun.map(({ verifiedWorkHashes }) => verifiedWorkHashes)),
     paid_sat: sum(begun.map(({ paidSat }) => paidSat)),

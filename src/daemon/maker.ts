@@ -47,6 +47,7 @@ import { type MakerParts, makerSources } from './maker-metrics.ts';
 import { ownWorkOf, poolSources } from './maker-pools.ts';
 import { openKeys } from './node-keys.ts';
 import { startPage } from './page.ts';
+import { pageOf } from './page-files.ts';
 import { makerChecks } from './readiness.ts';
 import { type LivePart, Reload, type RereadSource, replaceAll } from './reload.ts';
 import { renewalOf } from './renewal.ts';
@@ -228,7 +229,7 @@ function opsServer(
   return new OpsServer(
     { listen, allowedHosts, serving: ['ledger'] },
     {
-      ...{ metrics, timers, log: http },
+      ...{ metrics, timers, log: http, page: pageOf('maker') },
       checks: makerChecks(facts, isListening),
       api: makerApi(config, facts, {
         ...{ pools, descriptors, source, reload, writes, undo },

@@ -2,10 +2,9 @@ import type { Action } from '../api/operation.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import type { Maker } from '../maker/maker.ts';
-import { makerBook } from '../operator/maker-book.ts';
 import { type MakerSource, policyRows, settablePath } from '../operator/maker-policy.ts';
 
-/** `POST /api/v1/policy/...` and `/book` of a market maker. */
+/** `POST /api/v1/policy/...` of a market maker, and what its pools paid. */
 export function makerPolicyActions(
   maker: Maker,
   source: MakerSource | undefined,
@@ -16,7 +15,6 @@ export function makerPolicyActions(
     return { halted: isHalted, policy: policyRows(source, settings) };
   };
   return {
-    book: () => makerBook(maker),
     'pool/paid': async (input) => {
       const { pool, hashes } = isRecord(input) ? input : {};
       if (typeof pool !== 'string' || typeof hashes !== 'string' || !/^\d{1,30}$/.test(hashes))

@@ -3,6 +3,7 @@ import { type Served, serve, servePage } from '../api/operation.ts';
 import { READS, WRITES } from '../api/operations.ts';
 import { numberKey } from '../api/page.ts';
 import { SAMPLES } from '../api/samples.ts';
+import { VERSION } from '../base/version.ts';
 import type { Api } from '../http/server.ts';
 import { destinationStatus } from '../mining/destination-status.ts';
 import {
@@ -14,39 +15,55 @@ import {
   theContract,
 } from './api-parts.ts';
 import { proxyChannelActions } from './channel-actions.ts';
-import { heightOf } from './contract-state.ts';
+import { heightOf, needsPeer } from './contract-state.ts';
+import { marketActions } from './market-actions.ts';
 import { contractStatuses, minerViews, type ProxyParts, proxyStatus } from './proxy-status.ts';
 import type { Reload } from './reload.ts';
 import { streamView } from './stream-actions.ts';
+import type { systemView } from './system-view.ts';
 import { takeActions } from './take-action.ts';
 
 /** What a proxy serves under `/api/v1`. */
 export function proxyApi(
   facts: ProxyParts,
-  deps: ApiDeps & { readonly reload: Pick<Reload<'proxy'>, 'actions'> },
+  deps: ApiDeps & {
+    readonly system: ReturnType<typeof systemView>;
+    readonly reload: Pick<Reload<'proxy'>, 'actions'>;
+  },
 ): Api {
   const { config, contracts } = facts;
-  const actions = {
-    ...proxyChannelActions(contracts, facts.chain),
-    ...takeActions(config, facts),
-    ...deps.reload.actions,
-  };
+  const taking = takeActions(config, facts);
+  const market = marketActions(facts, { take: taking['contract/take']!, log: deps.log });
+  const asked = proxyChannelActions(contracts, facts.chain);
+  const actions = { ...asked, ...taking, ...market, ...deps.reload.actions };
   const served = [
-    ...proxyReads(facts),
+    ...proxyReads(facts, deps.system),
     ...serveHistory(SAMPLES.proxy, READS.proxy, () => proxySample(facts), deps),
     ...serveActions(WRITES.proxy, actions),
     serveWrites(deps.writes),
   ];
-  return createApi('proxy', served, servingDeps(deps, config.dataDir));
+  const isPublic = config.http.public === 'status';
+  return createApi('proxy', served, { ...servingDeps(deps, config.dataDir), isPublic });
 }
 
-function proxyReads(facts: ProxyParts): Served[] {
+function proxyReads(facts: ProxyParts, system: ReturnType<typeof systemView>): Served[] {
   const { mining, contracts } = facts;
-  const { getStatus, listMiners, listDestinations, listContracts, getContract, listStreams, getDag } =
-    READS.proxy;
+  const {
+    getStatus,
+    getSystem,
+    getPublic,
+    listMiners,
+    listDestinations,
+    listContracts,
+    getContract,
+    listStreams,
+    getDag,
+  } = READS.proxy;
   const sides = () => [...contracts.all.map(({ side }) => side), ...contracts.earlier];
   return [
-    serve(getStatus, () => proxyStatus(facts)),
+    serve(getStatus, ({ query }) => proxyStatus(facts, query.miners)),
+    serve(getSystem, system),
+    serve(getPublic, () => publicView(facts)),
     servePage(
       listMiners,
       () => minerViews(mining),
@@ -74,6 +91,24 @@ function proxyReads(facts: ProxyParts): Served[] {
   ];
 }
 
+/** What anybody may know. */
+function publicView({ mining, hashrate, chain, durability }: ProxyParts) {
+  const { stats, sessionCount: sessions } = mining.server;
+  const rates = hashrate.rates();
+  return {
+    version: VERSION,
+    hashes_per_second_5m: rates.fiveMinutes,
+    hashes_per_second_1h: rates.oneHour,
+    hashes_per_second_24h: rates.oneDay,
+    sessions,
+    shares_accepted: stats.sharesAccepted,
+    shares_submitted: stats.sharesSubmitted,
+    blocks_found: mining.stats.blocksFound,
+    chain_height: heightOf(chain) ?? null,
+    is_serving: durability.level === 'sound' && mining.destination !== 'none',
+  };
+}
+
 function proxySample(facts: ProxyParts) {
   const { mining, hashrate, contracts, durability, chain } = facts;
   const { stats, sessionCount: sessions } = mining.server;
@@ -85,11 +120,13 @@ function proxySample(facts: ProxyParts) {
     hashes_per_second_1m: rates.oneMinute,
     hashes_per_second_5m: rates.fiveMinutes,
     hashes_per_second_1h: rates.oneHour,
+    hashes_per_second_24h: rates.oneDay,
     shares_submitted: stats.sharesSubmitted,
     shares_accepted: stats.sharesAccepted,
     blocks_found: mining.stats.blocksFound,
     contracts_live: statuses.filter(({ live }) => live).length,
     peers_connected: statuses.filter(({ connected }) => connected).length,
+    contracts_without_peer: statuses.filter((each) => needsPeer(each) && !each.connected).length,
     signed_sat: statuses.reduce((sum, { signed }) => sum + (signed?.paidSat ?? 0n), 0n),
     exposure_sat: contracts.exposureSat,
     durability: durability.level,

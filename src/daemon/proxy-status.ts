@@ -27,6 +27,7 @@ import type { Meters } from '../work/meters.ts';
 import { type ChainPart, type ChainStatus, chainStatus } from './chain-part.ts';
 import type { ClosingOnly, ClosingStatus } from './closing-only.ts';
 import type { ContractRunner } from './contract-runner.ts';
+import { EXPIRY_NEAR_BLOCKS } from './contract-state.ts';
 import type { Descriptors } from './descriptors.ts';
 import type { Durability, DurabilityLevel } from './durability.ts';
 import type { LaterPart, WaitingPart } from './later-part.ts';
@@ -56,9 +57,6 @@ export type ProxyParts = {
   /** What miners do not wait for. */
   readonly waiting: LaterPart[];
 };
-
-/** Sessions listed on the status page; the rest is only counted. */
-const SESSIONS_LISTED = 500;
 
 export type ProxyStatus = {
   readonly version: string;
@@ -110,6 +108,8 @@ export type ProxyStatus = {
   readonly waiting: readonly WaitingPart[];
   /** Null without a contract. */
   readonly chain: ChainStatus | null;
+  /** Today, by the own node. */
+  readonly hash_value_msat_per_eh: bigint | null;
   readonly last_peer_error: string | null;
 };
 
@@ -121,6 +121,10 @@ export type ContractStatus = ContractReport & {
   readonly live: boolean;
   /** Of every share; with binding work the easiest that a job may name. */
   readonly share_difficulty: number;
+  /** That is due; null where the terms name none. */
+  readonly rate_hashes_per_second: bigint | null;
+  /** From then on the own side closes by itself. */
+  readonly closes_from_height: number;
   /** The course of delivery; null where the terms have no rules for it. */
   readonly delivery: DeliveryView | null;
   /** What leaving it now would gain and lose each side; null where hashes have no known value. */
@@ -141,8 +145,8 @@ export type ContractStatus = ContractReport & {
   readonly ignored_edits: readonly EditWithoutEffect[];
 };
 
-/** The body of `/api/v1/status`. */
-export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
+/** The body of `/api/v1/status`. @param minersListed the most that it lists; the rest is only counted */
+export async function proxyStatus(facts: ProxyParts, minersListed: number): Promise<ProxyStatus> {
   const { mining, meters, config } = facts;
   const { server } = mining;
   const rate = facts.hashrate.rates().oneMinute;
@@ -169,7 +173,7 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
     }),
     destinations: destinationStatus(facts),
     braidpool: mining.braidpoolNodes.map(({ status }) => status),
-    miners: server.sessions(SESSIONS_LISTED).map((session) => minerOf(session, mining)),
+    miners: server.sessions(minersListed).map((session) => minerOf(session, mining)),
     contract: contracts[0] ?? null,
     contracts,
     metering: facts.contracts.metering?.meter.status ?? null,
@@ -183,6 +187,7 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
     descriptors: facts.descriptors.status,
     waiting: facts.waiting.flatMap((part) => part.waiting ?? []),
     chain: facts.chain === undefined ? null : chainStatus(facts.chain),
+    hash_value_msat_per_eh: facts.chain?.value.msatPerEh ?? null,
     last_peer_error: lastPeerError(facts.contracts) ?? null,
   };
 }
@@ -216,8 +221,12 @@ async function contractStatus(
   const unpaid_job = mining.unpaidReason(runner.contractId) ?? null;
   const blocks = runner.side.blocks?.counts ?? null;
   const leaving = leavingView(runner.leavable, chain);
+  const { terms } = runner;
+  const rate_hashes_per_second = (terms.version === 3 ? terms.rate?.committed : undefined) ?? null;
+  const closes_from_height = Math.max(0, terms.expiryHeight - EXPIRY_NEAR_BLOCKS);
   return {
     ...{ ...(await runner.report()), name, connected, live, share_difficulty, work, blocks },
+    ...{ rate_hashes_per_second, closes_from_height },
     ...{ unpaid_job, disputed_commitment, delivery, leaving, auditor, notices, ignored_edits },
   };
 }

@@ -9,6 +9,7 @@ import { systemTimers } from '../base/system-timers.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
 import { nodeIdBytes } from '../channel/signer.ts';
 import type { ProxyConfig } from '../config/config.ts';
+import type { ExplainedOption } from '../config/load.ts';
 import { OpsServer } from '../http/server.ts';
 import type { LedgerStats } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
@@ -36,6 +37,7 @@ import { watchDescriptors } from './descriptors.ts';
 import { Durability, type DurabilityLevel, IDLE } from './durability.ts';
 import { openKeys } from './node-keys.ts';
 import { laterPart, PATIENCE_MS, startPage } from './page.ts';
+import { pageOf } from './page-files.ts';
 import { proxyApi } from './proxy-api.ts';
 import { proxyLine } from './proxy-line.ts';
 import { openMemory, type ProxyMemory } from './proxy-memory.ts';
@@ -49,6 +51,7 @@ import { RunningContracts } from './running-contracts.ts';
 import { contractDestination, contractsOf, Selling } from './selling.ts';
 import type { DaemonLog } from './shared-metrics.ts';
 import { sayStatus } from './status-line.ts';
+import { systemView } from './system-view.ts';
 import { takeActions } from './take-action.ts';
 import { takenContracts } from './taken-contracts.ts';
 import { logMinerTips } from './tip-logs.ts';
@@ -56,6 +59,11 @@ import { WriteJournal } from './write-journal.ts';
 
 const clock = systemClock;
 const timers = systemTimers;
+
+/** Tells the configuration, without its secrets. */
+type ProxySource = RereadSource<'proxy'> & {
+  readonly explain: (flags: Readonly<Record<string, string>>) => readonly ExplainedOption[];
+};
 
 export type RunningProxy = Composed<{
   readonly reload: Reload<'proxy'>;
@@ -72,7 +80,7 @@ export type RunningProxy = Composed<{
 export function startProxy(
   config: ProxyConfig,
   log: DaemonLog,
-  source?: RereadSource<'proxy'>,
+  source?: ProxySource,
 ): Promise<RunningProxy> {
   return composed((undo) => build({ ...config }, log, undo, source));
 }
@@ -82,7 +90,7 @@ async function build(
   config: ProxyConfig,
   log: DaemonLog,
   undo: AsyncDisposableStack,
-  source: RereadSource<'proxy'> | undefined,
+  source: ProxySource | undefined,
 ): Promise<Omit<RunningProxy, 'close'>> {
   makeDataDir(config.dataDir);
   for (const contract of contractsOf(config)) minerOptionsOf(config.network, contract);
@@ -142,7 +150,8 @@ async function build(
   const later = { waiting: facts.waiting, undo, log };
   const reload = new Reload(source, log);
   const writes = await WriteJournal.open(config.ledger.postgres?.instance, { ledger, clock, log });
-  const ops = opsServer(facts, kernel.name, observers, { ...later, reload, writes });
+  const shown = { kernelName: kernel.name, observers, source, reload, writes };
+  const ops = opsServer(facts, { ...shown, ...later });
   reload.add(...liveParts(config, { facts, selling, ops }));
   const httpAt = await startPage(ops, later);
   sayStatus(undo, { timers, log }, proxyLine(facts));
@@ -279,19 +288,27 @@ function makeMining(
 /** The status page, and what it reads. */
 function opsServer(
   facts: ProxyParts,
-  kernelName: string,
-  observers: Observers,
   deps: {
+    readonly kernelName: string;
+    readonly observers: Observers;
+    readonly source: ProxySource | undefined;
     readonly undo: AsyncDisposableStack;
     readonly reload: Reload<'proxy'>;
     readonly writes: WriteJournal;
     readonly log: DaemonLog;
   },
 ): OpsServer {
-  const { config, ledger } = facts;
-  const { undo, reload, writes, log } = deps;
+  const { kernelName, observers, source, undo, reload, writes, log } = deps;
+  const { config, ledger, mining, upkeep } = facts;
   const http = log.child({ part: 'http' });
-  const api = proxyApi(facts, { undo, reload, writes, clock, timers, random: systemRandom, log: http });
+  const checks = proxyChecks(facts);
+  const system = systemView({
+    ...{ checks, ledger, upkeep, clock, log, explain: source && (() => source.explain({})) },
+    listeners: () => mining.server.addresses().map((at) => ({ name: 'stratum', at: addressText(at) })),
+    job: () => mining.job,
+  });
+  const parts = { undo, clock, timers, random: systemRandom, log: http };
+  const api = proxyApi(facts, { ...parts, reload, writes, system });
   const build = { version: VERSION, commit: COMMIT, kernel: kernelName, ledger: ledger.engine };
   const metrics = createMetrics({ role: 'proxy', build }, () => proxySources(facts, log));
   observers.observe = metrics.observe;
@@ -300,7 +317,7 @@ function opsServer(
     { listen, allowedHosts, serving: ['miners'] },
     {
       ...{ metrics, timers, log: http },
-      ...{ checks: proxyChecks(facts), api },
+      ...{ checks, api, page: pageOf('proxy') },
     },
   );
 }

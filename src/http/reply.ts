@@ -5,7 +5,7 @@ import { CodedError, type ErrorCode, httpStatus } from '../base/errors.ts';
 export type Reply = {
   readonly status: number;
   readonly type: string;
-  readonly body: string;
+  readonly body: string | Uint8Array;
   readonly headers?: Readonly<Record<string, string>>;
 };
 
@@ -24,7 +24,7 @@ export function textReply(status: number, body: string, type = 'text/plain; char
 }
 
 /** JSON with bigints as decimal strings. */
-export function jsonReply(status: number, value: unknown): Reply {
+export function jsonReply(status: number, value: unknown): Reply & { readonly body: string } {
   const body = JSON.stringify(value, (_key, item: unknown) =>
     typeof item === 'bigint' ? item.toString() : item,
   );
@@ -50,7 +50,7 @@ export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
 
 export function send(request: IncomingMessage, response: ServerResponse, reply: Reply): void {
   if (response.headersSent || response.destroyed) return;
-  const body = Buffer.from(reply.body);
+  const body = typeof reply.body === 'string' ? Buffer.from(reply.body) : reply.body;
   response.writeHead(reply.status, {
     'content-type': reply.type,
     ...(reply.status === 304 ? {} : { 'content-length': body.length }),

@@ -16,6 +16,15 @@ export type ReadyCheck = () => true | string | Promise<true | string>;
 /** Answers what stands under `/api/`. The body of the request is whole. Throws coded errors. */
 export type Api = (request: Request, caller: { readonly address: string }) => Promise<Response>;
 
+/**
+ * What a browser shows, by path; undefined where nothing stands.
+ * @param known what it takes packed, and has already
+ */
+export type Page = (
+  path: string,
+  known: { readonly encodings: string; readonly etags: readonly string[] },
+) => Promise<Reply | undefined>;
+
 export type OpsServerOptions = {
   /** Port 0 takes any free one. */
   readonly listen: { readonly host: string; readonly port: number };
@@ -32,6 +41,7 @@ export type OpsServerDeps = {
   /** `/readyz` is 200 while all of these are true. */
   readonly checks: Readonly<Record<string, ReadyCheck>>;
   readonly api?: Api;
+  readonly page?: Page;
   readonly log: Logger;
   readonly timers: Timers;
 };
@@ -210,9 +220,19 @@ export class OpsServer {
         allow(request);
         return textReply(200, await this.#deps.metrics.text(), this.#deps.metrics.contentType);
       default:
-        if (this.#deps.api === undefined || !path.startsWith(API)) throw new Refused('not_found');
+        if (!path.startsWith(API)) return await this.#show(path, request);
+        if (this.#deps.api === undefined) throw new Refused('not_found');
         return await this.#ask(this.#deps.api, request);
     }
+  }
+
+  async #show(path: string, request: IncomingMessage): Promise<Reply> {
+    const { 'accept-encoding': encodings, 'if-none-match': known = '' } = request.headers;
+    const etags = known.split(/\s*,\s*/);
+    const reply = await this.#deps.page?.(path, { encodings: String(encodings ?? ''), etags });
+    if (reply === undefined) throw new Refused('not_found');
+    allow(request);
+    return reply;
   }
 
   async #ask(api: Api, request: IncomingMessage): Promise<Reply | Response> {

@@ -27,6 +27,8 @@ export type RootLogger = Logger & {
     readonly droppedLines: number;
     readonly isBlocked: boolean;
     readonly errors: Readonly<Partial<Record<ErrorCode | 'internal', number>>>;
+    /** The last warnings and errors, oldest first: their constant texts alone. */
+    readonly recent: readonly RecentLine[];
   };
   /** Writes out what is buffered, as far as that goes at once; the last call before the process ends. */
   flush(): void;
@@ -36,6 +38,15 @@ export type RootLogger = Logger & {
   /** Of its children too. */
   setLevel(level: LogLevel): void;
 };
+
+export type RecentLine = {
+  readonly at_ms: number;
+  readonly level: 'warn' | 'error';
+  readonly code: string | null;
+  readonly message: string;
+};
+/** Of them. */
+const RECENT = 100;
 
 /** Anything that takes whole lines; tests pass an array writer. */
 export type LogSink = DestinationStream & Partial<Pick<LineSink, 'flushSync' | 'drain' | 'stats'>>;
@@ -84,12 +95,13 @@ export function createLogger(options: LogOptions, deps: { readonly sink?: LogSin
     target,
   );
   const errors: ErrorCounts = {};
-  const shared: Shared = { errors, least: LOG_LEVELS.indexOf(options.level) };
+  const recent: RecentLine[] = [];
+  const shared: Shared = { errors, recent, least: LOG_LEVELS.indexOf(options.level) };
   const { stats = { droppedLines: 0, isBlocked: false } } = sink;
   return {
     ...wrap(logger, shared),
     stats: {
-      errors,
+      ...{ errors, recent },
       get droppedLines() {
         return stats.droppedLines;
       },
@@ -106,11 +118,11 @@ export function createLogger(options: LogOptions, deps: { readonly sink?: LogSin
   };
 }
 
-/** Of a logger and all its children: the place of the least level that is written among the levels. */
-type Shared = { readonly errors: ErrorCounts; least: number };
+/** Of a logger and all its children; with the place of the least level that is written among the levels. */
+type Shared = { readonly errors: ErrorCounts; readonly recent: RecentLine[]; least: number };
 
 function wrap(logger: PinoLogger, shared: Shared): Logger {
-  const { errors } = shared;
+  const { errors, recent } = shared;
   const isSaid = (level: LogLevel): boolean => LOG_LEVELS.indexOf(level) >= shared.least;
   const hold = (fields: Readonly<Record<string, unknown>>): void => {
     const code = codeIn(fields);
@@ -118,9 +130,15 @@ function wrap(logger: PinoLogger, shared: Shared): Logger {
     const known = isKnown(code) ? code : 'internal';
     errors[known] = (errors[known] ?? 0) + 1;
   };
-  const counted = (fields: Readonly<Record<string, unknown>>): object => {
+  const counted = (
+    level: RecentLine['level'],
+    fields: Readonly<Record<string, unknown>>,
+    message: string,
+  ): object => {
     hold(fields);
     const code = codeIn(fields);
+    recent.push({ at_ms: systemClock.nowMs(), level, code: code ?? null, message });
+    if (recent.length > RECENT) recent.shift();
     const hasHint = code === undefined || !isKnown(code) || fields['hint'] !== undefined;
     return hasHint ? fields : { ...fields, hint: ERROR_TABLE[code].hint };
   };
@@ -132,10 +150,10 @@ function wrap(logger: PinoLogger, shared: Shared): Logger {
       if (isSaid('info')) logger.info(fields, message);
     },
     warn: (fields, message) => {
-      const said = counted(fields);
+      const said = counted('warn', fields, message);
       if (isSaid('warn')) logger.warn(said, message);
     },
-    error: (fields, message) => logger.error(counted(fields), message),
+    error: (fields, message) => logger.error(counted('error', fields, message), message),
     hold,
     child: (fields) => wrap(logger.child(plainFields({ ...fields })), shared),
   };

@@ -254,6 +254,12 @@ export class Mining {
     return this.activeDestinations[0] ?? NOWHERE;
   }
 
+  /** What is mined now, of several destinations that of the first. */
+  get job(): Job | undefined {
+    const [route] = this.router.routes;
+    return route === undefined ? undefined : this.jobs.current(route);
+  }
+
   /** Why jobs are not mined for a contract, in words: its buyer would not pay for them. */
   unpaidReason(contractId: string): string | undefined {
     return this.#unpaid.get(contractId);

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { call } from '../api/client.ts';
+import type { Operation } from '../api/operation.ts';
 import { WRITES, type Write, writeOperation } from '../api/operations.ts';
 import { CodedError } from '../base/errors.ts';
 
@@ -31,6 +32,12 @@ export async function requestAction(
     // To whoever typed it the schema is that of a command.
     throw new CodedError('usage', error.message.replace(/^bad_request: (?:body\.)?/, ''));
   }
+}
+
+/** What a daemon says when asked to, with the token of its data directory. Throws as `requestAction`. */
+export function requestRead<O extends Operation>(metricsUrl: string, dataDir: string, operation: O) {
+  const options = { timeoutMs: ACTION_TIMEOUT_MS, token: tokenIn(dataDir), onMisfit: () => {} };
+  return call(metricsUrl, operation, {}, options);
 }
 
 /** The token of whoever may do everything. Throws `daemon_unreachable`. */

@@ -1,4 +1,5 @@
 import { sum } from '../base/bigints.ts';
+import { bondsOf } from '../contract/bond-terms.ts';
 import { leavingOf } from '../contract/incentive.ts';
 import { movingPriceOf, signedPriceMsatPerEh } from '../contract/index-price.ts';
 import { priceToday } from '../contract/quote-rank.ts';
@@ -18,7 +19,7 @@ export type BookedMaker = Pick<
  * The book of a market maker: what is bought and not delivered, what is locked up, for whom, against which
  * limits; quotes that are not over; and what was refused, and why.
  */
-export function makerBook(maker: BookedMaker): object {
+export function makerBook(maker: BookedMaker) {
   const { policy, market, height = 0 } = maker;
   const contracts = maker.status.flatMap((row) => {
     const terms = maker.termsOf(row.contractId);
@@ -28,7 +29,7 @@ export function makerBook(maker: BookedMaker): object {
       {
         ...{ contract: row.contractId, miner: row.minerNodeId, listed: market.isListed(row.minerNodeId) },
         ...{ channel: row.channel, binding: terms.binding.type },
-        ...{ locked_sat: lockedSat(terms), paid_sat: row.paidSat },
+        ...{ locked_sat: lockedSat(terms), paid_sat: row.paidSat, bonds: bondsIn(terms) },
         ...{ open_hashes: openHashes > 0n ? openHashes : 0n, unpaid_hashes: row.unsignedWorkHashes },
         ...marketOf(market, terms, {
           ...{ height, deliveredHashes: row.verifiedWorkHashes },
@@ -50,14 +51,14 @@ export function makerBook(maker: BookedMaker): object {
       miners: byMiner(contracts, policy.maxBudgetOfMinerSat ?? policy.maxTotalBudgetSat),
     },
     inventory_hashes: market.inventoryHashes,
-    target_inventory_hashes: policy.pricing?.targetInventoryHashes ?? null,
+    target_inventory_hashes: policy.pricing?.targetInventoryHashes,
     rate: {
       ...{ now_hps: rates.nowHps, peak_hps: rates.peakHps },
       ...{ target_hps: policy.pricing?.targetRateHps ?? null, of_max_hps: policy.maxRateHps ?? null },
     },
     pools: maker.poolAccounts.all.map((pool) => ({
       ...{ pool: pool.name, credited_hashes: pool.creditedHashes, paid_hashes: pool.paidHashes },
-      ...{ unpaid_hashes: pool.unpaidHashes, of_max_hashes: policy.maxPoolUnpaidHashes ?? null },
+      ...{ unpaid_hashes: pool.unpaidHashes, of_max_hashes: policy.maxPoolUnpaidHashes },
     })),
     hash_value_msat_per_eh: market.valueMsatPerEh(height) ?? null,
     contracts,
@@ -72,7 +73,7 @@ export function makerBook(maker: BookedMaker): object {
 type At = { readonly height: number; readonly deliveredHashes: bigint; readonly signedHashes: bigint };
 
 /** The price of a contract or quote beside today's value of hashes, and whom leaving it would pay. */
-function marketOf(market: BookedMaker['market'], terms: ContractTerms, { height, ...work }: At): object {
+function marketOf(market: BookedMaker['market'], terms: ContractTerms, { height, ...work }: At) {
   const value = market.valueMsatPerEh(height);
   const today = pricedToday(terms, value);
   const priceMsatPerEh = newestPriceMsatPerEh(today);
@@ -92,14 +93,19 @@ function pricedToday(terms: ContractTerms, value: bigint | undefined): ContractT
   return { ...terms, price };
 }
 
+function bondsIn(terms: ContractTerms) {
+  const { bondMode: mode, makerBondSat: maker_sat, collateralSat: collateral_sat } = bondsOf(terms);
+  return { mode, maker_sat, collateral_sat };
+}
+
 /** The hashrate of a contract, and until when. */
-function rateOf({ hashesPerSecond, fromHeight, endHeight }: Booking): object {
+function rateOf({ hashesPerSecond, fromHeight, endHeight }: Booking) {
   return { rate_hps: hashesPerSecond, rate_from_height: fromHeight, rate_end_height: endHeight };
 }
 
 type Booked = { readonly miner: string; readonly locked_sat: bigint; readonly paid_sat: bigint };
 
-function byMiner(contracts: readonly Booked[], ofMaxSat: bigint): readonly object[] {
+function byMiner(contracts: readonly Booked[], ofMaxSat: bigint) {
   return [...new Set(contracts.map(({ miner }) => miner))].map((miner) => {
     const own = contracts.filter((row) => row.miner === miner);
     return {

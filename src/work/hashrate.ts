@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 
 /** Averaging times in seconds, and the names they are shown under. */
-export const HASHRATE_WINDOWS = { oneMinute: 60, fiveMinutes: 300, oneHour: 3600 } as const;
+export const HASHRATE_WINDOWS = { oneMinute: 60, fiveMinutes: 300, oneHour: 3600, oneDay: 86_400 } as const;
 
 /** Credited work per second, in H/s. Estimates for display and metrics: money is never derived from them. */
 export type Hashrates = { readonly [Name in keyof typeof HASHRATE_WINDOWS]: number };
@@ -25,6 +25,7 @@ export class Hashrate {
   #oneMinute = 0;
   #fiveMinutes = 0;
   #oneHour = 0;
+  #oneDay = 0;
 
   constructor(deps: { readonly clock: Clock }) {
     this.#clock = deps.clock;
@@ -47,6 +48,7 @@ export class Hashrate {
       oneMinute: unbiased(this.#oneMinute, HASHRATE_WINDOWS.oneMinute, ageSeconds),
       fiveMinutes: unbiased(this.#fiveMinutes, HASHRATE_WINDOWS.fiveMinutes, ageSeconds),
       oneHour: unbiased(this.#oneHour, HASHRATE_WINDOWS.oneHour, ageSeconds),
+      oneDay: unbiased(this.#oneDay, HASHRATE_WINDOWS.oneDay, ageSeconds),
     };
   }
 
@@ -58,6 +60,7 @@ export class Hashrate {
     this.#oneMinute = towards(this.#oneMinute, rate, seconds / HASHRATE_WINDOWS.oneMinute);
     this.#fiveMinutes = towards(this.#fiveMinutes, rate, seconds / HASHRATE_WINDOWS.fiveMinutes);
     this.#oneHour = towards(this.#oneHour, rate, seconds / HASHRATE_WINDOWS.oneHour);
+    this.#oneDay = towards(this.#oneDay, rate, seconds / HASHRATE_WINDOWS.oneDay);
     this.#waitingHashes = 0;
     this.#foldedMs = monotonicMs;
   }

@@ -36,7 +36,10 @@ const ROWS = ['=cmd()', 'b, "c"', 'd', '-1'].map((name, index) => {
 
 type Line = Readonly<Record<string, unknown>>;
 
-function apiOf(more: readonly Served[] = []): {
+function apiOf(
+  more: readonly Served[] = [],
+  isPublic = false,
+): {
   api: Api;
   lines: Line[];
   paid: unknown[];
@@ -66,9 +69,7 @@ function apiOf(more: readonly Served[] = []): {
   ];
   const clock = { monotonicMs: () => nowMs, nowMs: () => nowMs };
   const api = createApi('proxy', served, {
-    tokens: TOKENS,
-    clock,
-    log,
+    ...{ tokens: TOKENS, isPublic, clock, log },
     refusals: limited(log, 10_000, clock),
   });
   return { api, lines, paid, refused, pass: (ms) => (nowMs += ms) };
@@ -233,4 +234,26 @@ describe('a path', () => {
     const { api } = apiOf([serve(broken, () => Promise.reject(new TypeError('secret')))]);
     expect(await refusal(api, request('/broken'))).toBe('internal');
   });
+});
+
+it('tells everybody what is for nobody in particular, where it is public, and nothing else', async () => {
+  const toAll = {
+    ...getOne,
+    name: 'getPublic',
+    path: '/public',
+    role: 'none',
+  } as const satisfies Operation;
+  const far = { address: '203.0.113.7' };
+  for (const isPublic of [false, true]) {
+    const { api } = apiOf([serve(toAll, () => ROWS[1]!)], isPublic);
+    const codes = await Promise.all(
+      ['/public', '/one', '/all'].map((path) =>
+        api(request(path), far).then(
+          ({ status }) => status,
+          (error: CodedError) => error.code,
+        ),
+      ),
+    );
+    expect(codes).toEqual([isPublic ? 200 : 'unauthorized', 'unauthorized', 'unauthorized']);
+  }
 });

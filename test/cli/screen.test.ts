@@ -30,7 +30,7 @@ const SNAPSHOT: DemoSnapshot = {
   blocks: 5,
   tipHeight: 27,
   directory: '/tmp/sharestream-demo-Xy12Zq',
-  metricsUrls: { proxy: 'http://127.0.0.1:41234/metrics', maker: 'http://127.0.0.1:41235/metrics' },
+  pageUrls: { proxy: 'http://127.0.0.1:41234/', maker: 'http://127.0.0.1:41235/' },
   isStopping: false,
 };
 
@@ -132,7 +132,7 @@ describe('the view of the demo', () => {
       '- not yet signed 1\u2009048 sat',
       '. not yet earned 99\u2009844 sat',
       'proxy.log, maker.log in /tmp/sharestream-demo-Xy12Zq',
-      'http://127.0.0.1:41234/metrics, of the maker at :41235',
+      'Page      http://127.0.0.1:41234/ (of the maker: http://127.0.0.1:41235/)',
       'ends it early: the channel is closed and checked all the same',
     ]) {
       expect(all).toContain(part);

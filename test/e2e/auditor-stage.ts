@@ -61,6 +61,8 @@ export type AuditorStageOptions = {
   readonly directory: string;
   /** Blocks after which an owner takes its bond back alone. */
   readonly csvBlocks: number;
+  /** Of the miners, by the clock of the machine. */
+  readonly hashesPerSecond?: number;
   /** Loaded with the maker. */
   readonly makerHooks?: readonly string[];
   readonly makerEnv?: Readonly<Record<string, string>>;
@@ -80,7 +82,8 @@ export class AuditorStage {
   readonly fleet: AsicFleet;
   readonly #directory: string;
   readonly #fromHeight: number;
-  readonly #auditorUrl: string;
+  /** Where the auditor tells of itself. */
+  readonly auditorUrl: string;
   readonly #daemons: Readonly<Record<Role, DaemonProcess>>;
   readonly #env: Readonly<Record<Role, Readonly<Record<string, string>>>>;
 
@@ -95,7 +98,7 @@ export class AuditorStage {
     this.fleet = fleet;
     this.#directory = directory;
     this.#fromHeight = stage.chain.height;
-    this.#auditorUrl = auditorUrl;
+    this.auditorUrl = auditorUrl;
     this.#daemons = daemons;
     this.#env = env;
     const scriptOf = ({ dataDir }: StageRole): string =>
@@ -108,7 +111,7 @@ export class AuditorStage {
     options: AuditorStageOptions,
     undo: (step: () => Promise<unknown>) => void,
   ): Promise<AuditorStage> {
-    const { directory, csvBlocks, makerHooks = [], makerEnv = {} } = options;
+    const { directory, csvBlocks, hashesPerSecond = FLEET_HPS, makerHooks = [], makerEnv = {} } = options;
     mkdirSync(directory, { recursive: true });
     const fast = fastClock(FACTOR);
     const stage = await startStage(
@@ -142,17 +145,12 @@ export class AuditorStage {
       ...{ auditor: fast.env(), proxy: fast.env() },
       maker: { ...fast.env(makerHooks), ...makerEnv },
     };
-    const fleet = await startAsics([{ ...stage.stratum, worker: 'farm.rig', hashesPerSecond: FLEET_HPS }]);
+    const fleet = await startAsics([{ ...stage.stratum, worker: 'farm.rig', hashesPerSecond }]);
     undo(() => fleet.stop());
     const all = new AuditorStage(stage, fleet, { directory, auditorUrl: auditor.url }, daemons, env);
     for (const role of ['auditor', 'maker', 'proxy'] as const) await all.begin(role);
     await all.#open();
     return all;
-  }
-
-  /** Where the auditor tells of itself. */
-  get auditorUrl(): string {
-    return this.#auditorUrl;
   }
 
   async begin(role: Role): Promise<void> {
@@ -175,7 +173,7 @@ export class AuditorStage {
   /** Waits until the auditor says so, in these words. */
   untilRuled(verdict: string, says: RegExp): Promise<true> {
     return untilSeen(`a ruling: ${verdict}`, async () => {
-      const page = (await fetchStatus(this.#auditorUrl).catch(() => undefined)) as
+      const page = (await fetchStatus(this.auditorUrl).catch(() => undefined)) as
         | { readonly contracts: readonly Ruling[] }
         | undefined;
       const isSo = page?.contracts.some((each) => each.verdict === verdict && says.test(each.words));
@@ -256,7 +254,7 @@ export class AuditorStage {
 const txidOf = (hash: Uint8Array): string => toHex(hash.toReversed());
 
 /** Writes what the auditor starts with; its keys are there before. */
-async function writeAuditor(directory: string, stage: Stage) {
+export async function writeAuditor(directory: string, stage: Stage) {
   const dataDir = join(directory, 'auditor');
   mkdirSync(dataDir, { mode: 0o700 });
   const seedFile = join(dataDir, 'seed');

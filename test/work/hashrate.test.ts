@@ -20,9 +20,9 @@ describe('Hashrate', () => {
   it('is zero before any work', () => {
     const clock = new ManualClock();
     const meter = new Hashrate({ clock });
-    expect(meter.rates()).toEqual({ oneMinute: 0, fiveMinutes: 0, oneHour: 0 });
+    expect(meter.rates()).toEqual({ oneMinute: 0, fiveMinutes: 0, oneHour: 0, oneDay: 0 });
     clock.advance(3_600_000);
-    expect(meter.rates()).toEqual({ oneMinute: 0, fiveMinutes: 0, oneHour: 0 });
+    expect(meter.rates()).toEqual({ oneMinute: 0, fiveMinutes: 0, oneHour: 0, oneDay: 0 });
   });
 
   it('shows a steady rate from the first minute on, in every window', () => {
@@ -30,8 +30,8 @@ describe('Hashrate', () => {
     const meter = new Hashrate({ clock });
     for (let minute = 0; minute < 90; minute += 1) {
       feed(clock, meter, 60, 5e12);
-      const { oneMinute, fiveMinutes, oneHour } = meter.rates();
-      for (const rate of [oneMinute, fiveMinutes, oneHour]) expect(rate / 5e12).toBeCloseTo(1, 1);
+      const { oneMinute, fiveMinutes, oneHour, oneDay } = meter.rates();
+      for (const rate of [oneMinute, fiveMinutes, oneHour, oneDay]) expect(rate / 5e12).toBeCloseTo(1, 1);
     }
   });
 
