@@ -6,7 +6,7 @@ const MOST_BLOCKS = 4_032;
 
 type Known = { readonly height: number; readonly previousHash: string; readonly timeSeconds: number };
 
-/** The times of blocks by their headers, from the tip down; what was walked once is remembered by its hash. */
+/** The times of blocks by their headers, from the tip down; what was walked once is remembered. */
 export class BlockTimes {
   readonly #chain: Pick<ChainSource, 'tip' | 'header'>;
   readonly #known = new LRUCache<string, Known>({ max: 2 * MOST_BLOCKS });

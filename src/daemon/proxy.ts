@@ -176,16 +176,18 @@ async function build(
   const isBegun = (): boolean => contract.waiting === undefined && closing.reason === undefined;
   const taking = chain && takeByRule(facts, { part: chain, isBegun, log });
   undo.defer(async () => taking?.stop());
+  return { renewal: renewal.due, reload, ready: readyOf(facts, httpAt) };
+}
+
+/** Where a proxy that runs listens, and who it is. */
+function readyOf(
+  { mining, contracts, signer }: ProxyParts,
+  http: string | null,
+): Readonly<Record<string, unknown>> {
+  const [stratum, ...listeners] = mining.server.addresses().map(addressText);
   return {
-    renewal: renewal.due,
-    reload,
-    ready: {
-      stratum: addressText(mining.server.addresses()[0]!),
-      listeners: mining.server.addresses().slice(1).map(addressText),
-      http: httpAt,
-      contract: (contracts.first ?? contracts.metering)?.contractId ?? null,
-      node_id: toHex(nodeIdBytes(signer)),
-    },
+    ...{ stratum, listeners, http, node_id: toHex(nodeIdBytes(signer)) },
+    contract: (contracts.first ?? contracts.metering)?.contractId ?? null,
   };
 }
 
