@@ -9,6 +9,7 @@ let stopMaker: () => Promise<void>;
 /** Those with no value at a moment where all is well, and why. */
 const AT_TIMES: Readonly<Record<string, string>> = {
   disk_full_seconds: 'no space is used up',
+  hash_value_msat_per_eh: 'the chain has no day of blocks',
   upstream_wanted_hashes_per_second: 'the hashrate is not split',
   upstream_links: 'each destination is shared',
   upstream_links_refused_total: 'each destination is shared',

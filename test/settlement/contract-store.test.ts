@@ -290,7 +290,8 @@ describe('what the chain says', () => {
     await store.record(tip(EXPIRY - 5, view));
     const before = ledger.stats.queuedWrites;
     expect(before).toBeGreaterThan(0);
-    const close = { kind: 'state', transactionHex: CLOSE_TX, n: 0, feeSat: 700n, vsize: 200 } as const;
+    const { feeSat, vsize } = store.state.watch.close!;
+    const close = { kind: 'state', transactionHex: CLOSE_TX, n: 0, feeSat, vsize } as const;
     const built = store.record({ type: 'close_built', close });
     await Promise.resolve();
     await Promise.resolve();
