@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { ancestorOf } from './ancestor.ts';
 import type { ChainSource } from './source.ts';
 
 /** Blocks behind the tip that are walked to: four weeks. */
@@ -21,15 +22,8 @@ export class BlockTimes {
    */
   async at(height: number): Promise<{ readonly tipHeight: number; readonly atMs: number | undefined }> {
     const tip = await this.#chain.tip();
-    const isNear = height <= tip.height && height >= tip.height - MOST_BLOCKS;
-    let [hash, at] = [tip.hash, isNear ? tip.height : height - 1];
-    while (at >= height) {
-      const known = await this.#headerOf(hash);
-      if (known === undefined) break;
-      if (known.height === height) return { tipHeight: tip.height, atMs: known.timeSeconds * 1000 };
-      [hash, at] = [known.previousHash, known.height - 1];
-    }
-    return { tipHeight: tip.height, atMs: undefined };
+    const known = await ancestorOf((hash) => this.#headerOf(hash), tip, height, MOST_BLOCKS);
+    return { tipHeight: tip.height, atMs: known && known.timeSeconds * 1000 };
   }
 
   async #headerOf(hash: string): Promise<Known | undefined> {

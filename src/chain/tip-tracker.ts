@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import { ancestorOf } from './ancestor.ts';
 import type { ChainHeader, ChainSource, ChainTip } from './source.ts';
 
 /** The status of a block as parent of new work. */
@@ -116,11 +117,8 @@ export class TipTracker {
   }
 
   /** The ancestor of the tip at a height not far below it. */
-  async #ancestor(tip: ChainTip, height: number): Promise<ChainHeader | undefined> {
-    if (height > tip.height || height < tip.height - MAX_DEPTH) return undefined;
-    let at = await this.#chain.header(tip.hash);
-    while (at !== undefined && at.height > height) at = await this.#chain.header(at.previousHash);
-    return at?.height === height ? at : undefined;
+  #ancestor(tip: ChainTip, height: number): Promise<ChainHeader | undefined> {
+    return ancestorOf((hash) => this.#chain.header(hash), tip, height, MAX_DEPTH);
   }
 
   /** Monotonic time in ms at which the block that replaced one of this height was heard of, by its header. */

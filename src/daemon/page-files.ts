@@ -61,7 +61,11 @@ type File = {
 export function pageOf(daemon: keyof typeof ENTRIES): Page {
   let made: Promise<ReadonlyMap<string, File>> | undefined;
   return async (path, { encodings, etags }) => {
-    made ??= madeFiles(ENTRIES[daemon]);
+    // What could not be read is read again when it is asked for again.
+    made ??= madeFiles(ENTRIES[daemon]).catch((error: unknown) => {
+      made = undefined;
+      throw error;
+    });
     const file = (await made).get(path);
     if (file === undefined) return undefined;
     const { type, etag, text, packed } = file;
