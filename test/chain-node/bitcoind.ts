@@ -6,10 +6,10 @@ import * as path from 'node:path';
 import { address } from 'bitcoinjs-lib';
 import { sha256 } from '../../src/base/hash.ts';
 import { NETWORKS } from '../../src/bitcoin/network.ts';
+import { Switchboard } from '../base/switchboard.ts';
 import { fetchBitcoind } from './bitcoind-program.ts';
 import { type NodeAccess, TestNode } from './node.ts';
 import { NodeProcess } from './node-process.ts';
-import { Switchboard } from './switchboard.ts';
 
 const USER = 'suite';
 const PASSWORD = 'suite';

@@ -1,10 +1,10 @@
 import * as fs from 'node:fs/promises';
 import * as os from 'node:os';
 import * as path from 'node:path';
+import { Switchboard } from '../base/switchboard.ts';
 import { btcdProgram } from './btcd-program.ts';
 import { type NodeAccess, TestNode } from './node.ts';
 import { NodeProcess } from './node-process.ts';
-import { Switchboard } from './switchboard.ts';
 
 const LISTENING = /RPC server listening on 127\.0\.0\.1:([0-9]+)/;
 const USER = 'suite';

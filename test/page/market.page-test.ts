@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, it } from 'vitest';
+import { Switchboard } from '../base/switchboard.ts';
 import { answer } from '../cli/program.ts';
 import type { AuditorStage } from '../e2e/auditor-stage.ts';
 import { until } from '../e2e/evidence.ts';
 import { apiOf, expectFigures } from './figures.ts';
-import { Relay } from './relay.ts';
 import { type Role, startDemo, Undo, type Urls } from './scenes.ts';
 import { bytesOfFirstLoad, visiting } from './visit.ts';
 
@@ -125,9 +125,10 @@ describe('when the miners stopped, the page of the maker', () => {
 
 describe.each(ROLES)('when its stream is cut, the page of the %s', (role) => {
   it('says that what it shows is old, goes on when it is there again, and is sound', async () => {
-    const relay = await Relay.open(Number(new URL(urls[role]).port));
+    const relay = await Switchboard.listen(Number(new URL(urls[role]).port));
     undo.add(() => relay.close());
-    await visiting({ scene: `down-${role}`, url: relay.url, areCut: true }, async (visit) => {
+    const url = `http://127.0.0.1:${relay.port}`;
+    await visiting({ scene: `down-${role}`, url, areCut: true }, async (visit) => {
       const tabs = await visit.tabs();
       const heard = visit.page.locator('.heard');
       await heard.getByText('as of').waitFor();

@@ -14,8 +14,8 @@ import {
 } from '../../../src/settlement/records.ts';
 import { STREAM_KIND } from '../../../src/work/evidence.ts';
 import { parseStreamTotal } from '../../../src/work/meters.ts';
+import { Switchboard } from '../../base/switchboard.ts';
 import { until } from '../../e2e/evidence.ts';
-import { CutOff } from './cut-off.ts';
 import { type FleetProxy, FleetStand, MAX_UNPAID_HASHES, signal } from './fleet-stand.ts';
 import { OWNER } from './postgres-server.ts';
 import { DATABASE, postgresStand } from './stand.ts';
@@ -27,10 +27,13 @@ const NAMES = ['proxy-a', 'proxy-b', 'proxy-c'] as const;
 
 const stand = postgresStand();
 const fleet = new FleetStand();
-const ways = new Map<string, readonly CutOff[]>();
+const ways = new Map<string, readonly Switchboard[]>();
 beforeAll(async () => {
   for (const name of NAMES)
-    ways.set(name, [await CutOff.of(stand.primary.port), await CutOff.of(stand.standby.port)]);
+    ways.set(name, [
+      await Switchboard.listen(stand.primary.port),
+      await Switchboard.listen(stand.standby.port),
+    ]);
 });
 afterAll(async () => {
   await fleet.stop();
