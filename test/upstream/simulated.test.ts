@@ -3,6 +3,7 @@ import { toHex } from '../../src/base/bytes.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
+import { targetOfCompact } from '../../src/bitcoin/target.ts';
 import { type BraidpoolNode, startBraidpoolNode } from '../../src/devnet/braidpool/braidpool-node.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { type DevnetPool, type DevnetPoolOptions, startDevnetPool } from '../../src/devnet/pool/pool.ts';
@@ -55,12 +56,14 @@ function destinationTo(
 
 let nonces = 0;
 
-/** The next share of a job that meets its target, filled into the last byte of extranonce2 and the nonce. */
+/** The next share of a job that meets its target and is no block: a tip that moves makes the next one stale. */
 function mined(job: UpstreamJob): UpstreamShare {
+  const blockTarget = targetOfCompact(job.bits);
   for (;;) {
     nonces += 1;
     const share = shareOf(job, { nonce: nonces });
-    if (BigInt(`0x${hashOfShare(share)}`) <= job.target) return share;
+    const hash = BigInt(`0x${hashOfShare(share)}`);
+    if (hash <= job.target && hash > blockTarget) return share;
   }
 }
 
