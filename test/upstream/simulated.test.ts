@@ -56,7 +56,7 @@ function destinationTo(
 
 let nonces = 0;
 
-/** The next share of a job that meets its target and is no block: a tip that moves makes the next one stale. */
+/** The next share of a job that meets its target and is no block, which would make the next one stale. */
 function mined(job: UpstreamJob): UpstreamShare {
   const blockTarget = targetOfCompact(job.bits);
   for (;;) {
