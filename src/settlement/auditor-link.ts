@@ -25,6 +25,7 @@ import type { RequestFolder } from './external-signing.ts';
 import { firstMinute, readMinutes } from './minute-records.ts';
 import { type AssembledChannel, identityOfSigner } from './opening.ts';
 import {
+  type ChannelRecord,
   COMMITMENT_KIND,
   type ContractRecord,
   parseBody,
@@ -41,7 +42,7 @@ export type AuditedSide = {
     readonly contract: Pick<ContractRecord, 'minerSignature' | 'makerSignature'> | undefined;
     readonly assembled: AssembledChannel | undefined;
     readonly last: SignedState | undefined;
-    readonly stream: { readonly opened: boolean };
+    readonly channel: Pick<ChannelRecord, 'status'> | undefined;
   };
 };
 
@@ -212,7 +213,7 @@ export class AuditorLink {
 
   async #tellAll(): Promise<void> {
     for (const side of this.#sides.values()) await this.#lookWhetherOver(side);
-    const open = [...this.#sides.values()].filter((side) => !side.isOver && side.store.stream.opened);
+    const open = [...this.#sides.values()].filter((side) => !side.isOver && isAuditable(side));
     if (open.length === 0 || this.#isWaiting) return;
     const peer = await this.#connected();
     for (const side of open) {
@@ -359,3 +360,10 @@ export class AuditorLink {
     }
   }
 }
+
+/** A channel that was open has a log to tell; one that is closed, bonds that may still be ruled on. */
+function isAuditable({ store: { channel } }: AuditedSide): boolean {
+  return channel !== undefined && AUDITABLE.has(channel.status);
+}
+
+const AUDITABLE: ReadonlySet<ChannelRecord['status']> = new Set(['open', 'closing', 'closed']);

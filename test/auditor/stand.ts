@@ -101,7 +101,14 @@ export class AuditedSide {
     const nodeId = toHex(nodeIdBytes(auditorSigner));
     this.link = new AuditorLink({ host: 'memory', port: 1, nodeId }, deps);
     const assembled = { params: this.params, funding: undefined as never };
-    const store = { contractId, terms, contract, assembled, last: state, stream: { opened: true } };
+    const store = {
+      contractId,
+      terms,
+      contract,
+      assembled,
+      last: state,
+      channel: { status: 'open' as const },
+    };
     this.link.follow({ role: this.role, store });
   }
 

@@ -18,6 +18,12 @@ export const OF_AUDITORS: Mutations = {
     'side.ruling?.verdict !== otherSide(side.role)',
     'side.ruling === undefined',
   ),
+  'closed-asks-for-no-ruling': link(
+    'a side that starts anew after its close does not ask for the ruling any more',
+    'starts-anew-before-its-ruling',
+    "new Set(['open', 'closing', 'closed'])",
+    "new Set(['open', 'closing'])",
+  ),
   'minutes-of-anybody': without('contract/signed-log.ts')(
     'a log counts that its side did not sign',
     'forges-the-log-of-the-miner',

@@ -98,10 +98,11 @@ async function killSome({ world, random }: Stage): Promise<void> {
 const RULED_BLOCKS = 12;
 
 /** The rest of a life, its first blocks so far apart that an auditor, asked twice a minute, can answer. */
-async function liveOut(stage: Stage): Promise<void> {
+async function liveOut(stage: Stage, each: () => Promise<void> = async () => {}): Promise<void> {
   for (let block = 0; block < RULED_BLOCKS; block += 1) {
     await minutes(stage, 2, 0);
     await stage.block();
+    await each();
   }
   await stage.liveOut();
 }
@@ -224,6 +225,28 @@ export const UNDER_AUDITORS: Readonly<Record<string, Strategy>> = {
     },
     judge: toBoth('maker'),
   },
+  'starts-anew-before-its-ruling': {
+    what: 'the ruling comes once the close is final, to a maker that was killed since: it takes both bonds',
+    row: 'auditor: ruling',
+    hostile: ['miner'],
+    options: audited,
+    play: async (stage) => {
+      const { world } = stage;
+      let isLate = true;
+      const later = (told: Lines): Lines | undefined => (isLate ? undefined : told);
+      tells(stage, 'miner', { miner: later, maker: later });
+      await stage.open();
+      await minutes(stage, 6, DUE_SHARES + MADE_UP_SHARES);
+      await minutes(stage, 40, 0);
+      await liveOut(stage, async () => {
+        if (!isLate || world.maker?.status[0]?.channel !== 'closed') return;
+        await world.kill('maker', 0);
+        isLate = false;
+      });
+      if (isLate) stage.find('did not happen', 'a close');
+    },
+    judge: toBoth('maker'),
+  },
   'new-price-under-an-auditor': {
     what: 'both sign another price, and the miner stops later: the auditor rules as it would without',
     row: 'auditor: updates',
@@ -231,12 +254,19 @@ export const UNDER_AUDITORS: Readonly<Record<string, Strategy>> = {
     options: audited,
     play: (stage) =>
       stops(stage, async () => {
-        const fromHashes = (stage.world.miner?.status.ownWorkHashes ?? 0n) + 8n * SHARE.workHashes;
-        await propose(stage, 'maker', { priceMsatPerEh: LOWER, fromHashes });
-        await confirm(stage, 'miner');
-        await minutes(stage, 3, DUE_SHARES + MADE_UP_SHARES);
-        for (const side of SIDES)
-          if (updatesOf(updatesAt(stage, side)!.state.terms).length !== 1) stage.find('no new price', side);
+        const has = (side: Side): boolean => {
+          const updates = updatesAt(stage, side);
+          return updates !== undefined && updatesOf(updates.state.terms).length === 1;
+        };
+        // Asked again, as a process that died of it has forgotten.
+        for (let time = 0; time < 3 && !SIDES.every(has); time += 1) {
+          const fromHashes = (stage.world.miner?.status.ownWorkHashes ?? 0n) + 8n * SHARE.workHashes;
+          await propose(stage, 'maker', { priceMsatPerEh: LOWER, fromHashes });
+          await confirm(stage, 'miner');
+          await minutes(stage, 1, DUE_SHARES + MADE_UP_SHARES);
+        }
+        await minutes(stage, 2, DUE_SHARES + MADE_UP_SHARES);
+        for (const side of SIDES) if (!has(side)) stage.find('no new price', side);
       }),
     judge: toBoth('maker'),
   },
