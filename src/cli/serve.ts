@@ -7,6 +7,7 @@ import type { ProxyConfig, Role } from '../config/config.ts';
 import type { ConfigInForce } from '../config/in-force.ts';
 import type { ConfigInput, ConfigOf } from '../config/load.ts';
 import { describeProblem } from '../config/problems.ts';
+import { isTaken, startStandby } from '../daemon/standby.ts';
 import { createLogger, type RootLogger } from '../log/pino-logger.ts';
 import { checkedConfig, configInForce } from './checked-config.ts';
 import type { CommandIo, OptionSpec, ParsedOptions } from './command.ts';
@@ -22,6 +23,8 @@ export type Daemon = {
   readonly reload?: { run(): unknown };
   /** Resolves when it can no longer do its work and could after a new start. */
   readonly renewal?: Promise<void>;
+  /** It waits for its turn, which it takes at once. */
+  readonly isStandby?: boolean;
 };
 
 /** Between new starts in one process; a fault that comes again at once is given time. */
@@ -73,7 +76,11 @@ export async function serve<R extends Role>(
       for (const warning of warnings) log.warn({ option: warning.path }, describeProblem(warning));
     }
     isSaid = true;
-    daemon = await start(source.config, log, source);
+    daemon = undefined;
+    daemon = await start(source.config, log, source).catch((error: unknown) => {
+      if (!isTaken(error, source.config.ledger)) throw error;
+      return startStandby(role, source.config, log);
+    });
     return daemon;
   });
 }
@@ -112,7 +119,8 @@ export async function runDaemon(
       if (options.flag('json'))
         io.stdout.write(`${JSON.stringify({ pid: process.pid, ...daemon.ready })}\n`);
       const renewed = daemon.renewal?.then(async () => {
-        if (systemClock.monotonicMs() - startMs > RENEWED_MS) attempt = 0;
+        if (daemon.isStandby === true || systemClock.monotonicMs() - startMs > RENEWED_MS) attempt = 0;
+        if (daemon.isStandby === true) return;
         await sleep(systemTimers, backoffMs(RENEW, attempt, systemRandom));
       });
       const signal = await Promise.race([stopped, ...(renewed === undefined ? [] : [renewed])]);

@@ -41,6 +41,7 @@ type LedgerValues = {
   readonly passwordFile: string | undefined;
   readonly tlsCaFile: string | undefined;
   readonly singleServer: boolean;
+  readonly standby: number | undefined;
 };
 
 type CommonValues = {
@@ -72,9 +73,9 @@ export function commonOf(values: CommonValues, context: Context): CommonConfig {
 }
 
 function postgresOf(values: LedgerValues, context: Context): LedgerConfig['postgres'] {
-  const { url, instance, passwordFile, tlsCaFile, singleServer } = values;
+  const { url, instance, passwordFile, tlsCaFile, singleServer, standby } = values;
   if (url === undefined) {
-    const lonely = { instance, password_file: passwordFile, tls_ca_file: tlsCaFile };
+    const lonely = { instance, password_file: passwordFile, tls_ca_file: tlsCaFile, standby };
     for (const [name, value] of Object.entries(lonely))
       if (value !== undefined) context.refuse(`ledger.${name}`, 'is of a PostgreSQL: name ledger.url too');
     return undefined;
@@ -89,7 +90,7 @@ function postgresOf(values: LedgerValues, context: Context): LedgerConfig['postg
   const secret =
     passwordFile === undefined ? undefined : context.secretFile('ledger.password_file', passwordFile);
   const ca = tlsCaFile === undefined ? undefined : context.textFile('ledger.tls_ca_file', tlsCaFile);
-  return { url, instance, passwordFile: secret, tlsCaFile: ca, singleServer };
+  return { url, instance, passwordFile: secret, tlsCaFile: ca, singleServer, standbyMs: standby };
 }
 
 type NodeValues = {

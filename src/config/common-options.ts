@@ -44,6 +44,11 @@ export const LEDGER = section('The ledger: a file in data_dir, or a PostgreSQL.'
   tlsCaFile: optional(PATH, '/etc/sharestream/postgres-ca.pem', {
     doc: "Certificates (PEM) to trust there instead of the system's.",
   }),
+  standby: optional(DURATION, '5s', {
+    min: '1s',
+    max: '10m',
+    doc: 'Two machines have the keys and the instance of this daemon: one works, the other takes over once it is silent for so long.',
+  }),
   singleServer: option(BOOLEAN, false, {
     doc: 'Take a PostgreSQL without a synchronous standby: with that one server all is lost, what was acknowledged too.',
   }),

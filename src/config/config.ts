@@ -17,6 +17,8 @@ export type LedgerConfig = {
         readonly passwordFile: string | undefined;
         readonly tlsCaFile: string | undefined;
         readonly singleServer: boolean;
+        /** Another program of this instance takes over from one that is silent for so long. */
+        readonly standbyMs: number | undefined;
       }
     | undefined;
 };

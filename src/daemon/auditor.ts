@@ -19,6 +19,7 @@ import { startPage } from './page.ts';
 import { pageOf } from './page-files.ts';
 import { Reload, type RereadSource, replaceAll } from './reload.ts';
 import { type DaemonLog, daemonSources, diskSources, ledgerSources } from './shared-metrics.ts';
+import { TakenOver } from './standby.ts';
 import { sayStatus } from './status-line.ts';
 import { WriteJournal } from './write-journal.ts';
 
@@ -31,16 +32,22 @@ export function startAuditor(
   log: DaemonLog,
   source?: RereadSource<'auditor'>,
 ): Promise<
-  Composed<{ readonly ready: Readonly<Record<string, unknown>>; readonly reload: Reload<'auditor'> }>
+  Composed<{
+    readonly ready: Readonly<Record<string, unknown>>;
+    readonly reload: Reload<'auditor'>;
+    readonly renewal: Promise<void>;
+  }>
 > {
   return composed(async (undo) => {
     makeDataDir(config.dataDir);
     const signer = openKeys(config, { random: systemRandom, log });
     const ledgerPlace = ledgerPlaceOf(config);
     let observe: Partial<MetricObservers<'auditor'>> = {};
+    const takenOver = new TakenOver(config.ledger);
     const ledger = await openLedger(ledgerPlace, {
       ...{ log: log.child({ part: 'ledger' }), clock, timers },
       observeCommit: (seconds) => observe.ledger_commit_seconds?.(seconds),
+      onFailure: (error) => takenOver.onFailure(error),
     });
     undo.defer(() => ledger.close());
     const place = {
@@ -103,7 +110,11 @@ export function startAuditor(
     const httpAt = await startPage(ops, { waiting, undo, log });
     sayStatus(undo, { timers, log }, () => auditorLine(auditor));
     const at = `${peer.host}:${port}`;
-    return { reload, ready: { peer: at, http: httpAt, node_id: nodeId, auditor_key: auditorKeyHex } };
+    return {
+      reload,
+      renewal: takenOver.due,
+      ready: { peer: at, http: httpAt, node_id: nodeId, auditor_key: auditorKeyHex },
+    };
   });
 }
 

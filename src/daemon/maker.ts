@@ -52,6 +52,7 @@ import { makerChecks } from './readiness.ts';
 import { type LivePart, Reload, type RereadSource, replaceAll } from './reload.ts';
 import { renewalOf } from './renewal.ts';
 import { type DaemonLog, daemonSources } from './shared-metrics.ts';
+import { TakenOver } from './standby.ts';
 import { sayStatus } from './status-line.ts';
 import { logMakerTips } from './tip-logs.ts';
 import { replaceUnusable } from './unusable-ledger.ts';
@@ -95,11 +96,15 @@ async function build(
     ...{ stats: () => stats(), clock, timers, log: log.child({ part: 'ledger' }) },
     onChange: () => {},
   });
+  const takenOver = new TakenOver(config.ledger);
   const opened = await openOrReplace(config, crash, log, {
-    onFailure: () => durability.look(),
+    onFailure: (error) => {
+      durability.look();
+      takenOver.onFailure(error);
+    },
     observeCommit: (seconds) => observe.ledger_commit_seconds?.(seconds),
   });
-  const { ledger, upkeep, unusable } = opened;
+  const { ledger, upkeep, unusable, token } = opened;
   undo.defer(() => opened.close());
   if (unusable === undefined) stats = () => ledger.stats;
   durability.start();
@@ -121,7 +126,7 @@ async function build(
   };
   const allowedNodeIds = new Set(config.peers.allow);
   const seen = { log, source, observeBatch, allowedNodeIds };
-  const parts = { ...{ ledger, part, signer, kernel, ladders, crash, ownWork }, ...seen, ...beads };
+  const parts = { ...{ ledger, token, part, signer, kernel, ladders, crash, ownWork }, ...seen, ...beads };
   const maker = makerOf(config, parts, undo);
   let port: number | undefined;
   const closing = new ClosingOnly(config, {
@@ -167,7 +172,7 @@ async function build(
   const renewal = renewalOf(config, { fault, timers, log });
   undo.defer(() => renewal.stop());
   return {
-    renewal: renewal.due,
+    renewal: Promise.race([renewal.due, takenOver.due]),
     reload,
     ready: {
       peer: port === undefined ? null : `${config.peer.listen.host}:${port}`,
@@ -262,6 +267,8 @@ function makerOf(
     readonly log: Logger;
     readonly source: MakerSource | undefined;
     readonly allowedNodeIds: ReadonlySet<string>;
+    /** See `OpenedLedger`. */
+    readonly token: number | undefined;
   },
   undo: AsyncDisposableStack,
 ): Maker {
@@ -302,7 +309,9 @@ function makerOf(
       ...(source === undefined ? {} : { applyPolicy: (flags) => policyOf(source.load(flags)) }),
       blobFiles: blobFilesIn(join(config.dataDir, 'peer-blobs')),
       positions: positionFile(join(config.dataDir, 'signer', 'positions')),
-      openStateSigner: stateSigners(join(config.dataDir, 'signer'), crash.onSignerStep),
+      openStateSigner: stateSigners(join(config.dataDir, 'signer'), {
+        ...{ onStep: crash.onSignerStep, token: parts.token },
+      }),
       openServer: (options, deps) => new PeerServer(options, crash.accept(deps)),
     },
   );
@@ -313,6 +322,8 @@ type OpenedLedger = {
   /** Undefined where the ledger cannot be used. */
   readonly upkeep?: LedgerUpkeep;
   readonly unusable?: CodedError;
+  /** Where two programs stand by for each other: of the turn in which this one signs. */
+  readonly token?: number | undefined;
   close(): Promise<void>;
 };
 
@@ -321,7 +332,10 @@ async function openOrReplace(
   config: MakerConfig,
   crash: CrashPoint,
   log: Logger,
-  on: { readonly onFailure: () => void; readonly observeCommit: (seconds: number) => void },
+  on: {
+    readonly onFailure: (error: CodedError) => void;
+    readonly observeCommit: (seconds: number) => void;
+  },
 ): Promise<OpenedLedger> {
   const place = ledgerPlaceOf(config);
   const { path } = place;
@@ -332,7 +346,8 @@ async function openOrReplace(
     });
     const { keepMs } = config.ledger;
     const upkeep = new LedgerUpkeep({ path, keepMs }, { ledger, clock, timers, log });
-    return { ledger: crash.ledger(ledger), upkeep, close: () => ledger.close() };
+    const token = config.ledger.postgres?.standbyMs === undefined ? undefined : ledger.epoch;
+    return { ledger: crash.ledger(ledger), upkeep, token, close: () => ledger.close() };
   } catch (error) {
     return replaceUnusable(path, error, log);
   }
@@ -342,11 +357,17 @@ async function openOrReplace(
  * What signs states, each with a file of its own that it keeps whatever becomes of the ledger. A channel
  * whose opening was lost leaves a file behind, which nothing asks for again.
  */
-function stateSigners(directory: string, onStep: CrashPoint['onSignerStep']): OpenStateSigner {
+function stateSigners(
+  directory: string,
+  { token, onStep }: { readonly token: number | undefined; readonly onStep: CrashPoint['onSignerStep'] },
+): OpenStateSigner {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   return (options, deps) =>
     new FileMonotoneSigner(
-      { ...options, path: join(directory, `${channelIdOf(options.params)}.json`), onStep },
+      {
+        ...{ ...options, path: join(directory, `${channelIdOf(options.params)}.json`), onStep },
+        ...(token === undefined ? {} : { token }),
+      },
       deps,
     );
 }

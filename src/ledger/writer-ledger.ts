@@ -68,15 +68,17 @@ export async function startWriter(
 ): Promise<MaintainedLedger> {
   const { clock = systemClock, timers = systemTimers } = deps;
   const worker = new Worker(thread, { workerData: data, execArgv: [], name: 'ledger' });
-  const engine = await readyEngine(worker);
-  return new WriterLedger(options, { ...deps, clock, timers }, worker, engine);
+  const ready = await readyOf(worker);
+  return new WriterLedger(options, { ...deps, clock, timers }, worker, ready);
 }
 
-function readyEngine(worker: Worker): Promise<string> {
+type Ready = Omit<Extract<WriterReply, { readonly type: 'ready' }>, 'type'>;
+
+function readyOf(worker: Worker): Promise<Ready> {
   return new Promise((resolve, reject) => {
     const onReply = (reply: WriterReply): void => {
       stop();
-      if (reply.type === 'ready') resolve(reply.engine);
+      if (reply.type === 'ready') resolve(reply);
       else if (reply.type === 'failed') reject(new CodedError(reply.code, reply.detail));
     };
     const onError = (error: unknown): void => {
@@ -100,10 +102,15 @@ type Read = { readonly resolve: (value: never) => void; readonly reject: (error:
 const FRAME_BUFFERS_KEPT = 4;
 
 /** A ledger whose old rows can be sealed (`sealing.ts`). */
-export type MaintainedLedger = Ledger & { maintain<T>(request: MaintenanceRequest): Promise<T> };
+export type MaintainedLedger = Ledger & {
+  /** On a server that others may write to as well: a later opening has a higher one. */
+  readonly epoch: number | undefined;
+  maintain<T>(request: MaintenanceRequest): Promise<T>;
+};
 
 class WriterLedger implements MaintainedLedger {
   readonly engine: string;
+  readonly epoch: number | undefined;
   readonly stats: LedgerStats;
   readonly #options: Required<
     Pick<WriterLedgerOptions, 'groupCommitMs' | 'maxRowsPerCommit' | 'maxBytesPerCommit'>
@@ -130,9 +137,10 @@ class WriterLedger implements MaintainedLedger {
     options: WriterLedgerOptions,
     deps: WriterLedgerDeps & { readonly clock: Clock; readonly timers: Timers },
     worker: Worker,
-    engine: string,
+    { engine, epoch }: Ready,
   ) {
     this.engine = engine;
+    this.epoch = epoch;
     this.stats = {
       ...{ commits: 0, rows: 0, queuedWrites: 0, failed: false },
       ...{ lastCommitAtMs: 0, lastCommitAtMonotonicMs: deps.clock.monotonicMs() },

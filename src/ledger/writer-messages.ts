@@ -110,7 +110,7 @@ export type WriterRequest =
 
 /** Writer to ledger. Commits are answered in the order they were sent, those made as one in one answer. */
 export type WriterReply =
-  | { readonly type: 'ready'; readonly engine: string }
+  | { readonly type: 'ready'; readonly engine: string; readonly epoch?: number }
   /** The buffers come back for the next frames. */
   | {
       readonly type: 'committed';

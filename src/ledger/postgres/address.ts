@@ -16,6 +16,8 @@ export type PostgresServer = PostgresUrl & {
   readonly tls: { readonly ca?: string; readonly servername?: string } | undefined;
   /** One server without a synchronous standby will do. */
   readonly isSingle: boolean;
+  /** A server ends the session of a writer that is silent for so long; undefined: it never does. */
+  readonly standbyMs: number | undefined;
 };
 
 /** What the writer is told at its start. */
@@ -36,6 +38,7 @@ export type PostgresOptions = {
   /** Certificates (PEM) to trust instead of the system's. */
   readonly tlsCaFile?: string | undefined;
   readonly singleServer?: boolean;
+  readonly standbyMs?: number | undefined;
 };
 
 /**
@@ -45,7 +48,7 @@ export type PostgresOptions = {
 export function readServer(options: PostgresOptions): PostgresServer {
   const url = parsePostgresUrl(options.url);
   if (url === undefined) throw new CodedError('usage', `the ledger is not ${URL_EXAMPLE}`);
-  const { passwordFile, tlsCaFile, instance, singleServer = false } = options;
+  const { passwordFile, tlsCaFile, instance, singleServer = false, standbyMs } = options;
   const isPlain = tlsCaFile === undefined && url.hosts.every(isOnThisMachine);
   return {
     ...url,
@@ -53,6 +56,7 @@ export function readServer(options: PostgresOptions): PostgresServer {
     password: passwordFile === undefined ? undefined : read(passwordFile).trim(),
     tls: isPlain ? undefined : tlsCaFile === undefined ? {} : { ca: read(tlsCaFile) },
     isSingle: singleServer,
+    standbyMs,
   };
 }
 

@@ -8,7 +8,7 @@ import type { ServerLink } from './server-link.ts';
 import { ConnectionLost, type Row, type Session } from './session.ts';
 
 /** The first of two numbers that are the lock of a chain; the second is its own. */
-const CHAIN_LOCK = 1_397_248_853;
+export const CHAIN_LOCK = 1_397_248_853;
 
 /** A chain as its row in the database has it. */
 export type ChainRow = {

@@ -203,7 +203,11 @@ async function start(
     const reads = writer ?? (await PostgresReader.open(server, deps));
     const thread = new Thread(to, reads, writer, lock);
     to.on('message', (request: WriterRequest) => thread.handle(request));
-    reply({ type: 'ready', engine: reads.engine });
+    reply({
+      type: 'ready',
+      engine: reads.engine,
+      ...(writer === undefined ? {} : { epoch: writer.epoch }),
+    });
   } catch (error) {
     lock?.close();
     reply({ type: 'failed', ...toLedgerFailure(error) });

@@ -107,6 +107,11 @@ export class PostgresWriter implements Reads {
     return `postgresql ${this.#up.link.version}`;
   }
 
+  /** Counts the connections that ever wrote this chain; that of a later opening is higher. */
+  get epoch(): number {
+    return this.#up.chain.epoch;
+  }
+
   get head(): Head {
     return this.#head;
   }

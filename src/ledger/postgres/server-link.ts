@@ -1,6 +1,7 @@
-import { type Clock, sleep, type Timers } from '../../base/clock.ts';
+import { type Clock, sleep, type Timer, type Timers } from '../../base/clock.ts';
 import { CodedError } from '../../base/errors.ts';
 import { hostPortText } from '../../base/host-port.ts';
+import { oneAtATime } from '../../base/one-at-a-time.ts';
 import type { PostgresHost } from '../../base/postgres-url.ts';
 import type { PostgresServer } from './address.ts';
 import { ConnectionLost, Session } from './session.ts';
@@ -8,6 +9,8 @@ import { checkSettings } from './settings.ts';
 
 /** A query that takes longer has the server looked at, again and again. */
 const LOOK_AFTER_MS = 5_000;
+/** Signs of life in the time after which a silent writer is given up. */
+const BEATS = 5;
 
 export type LinkDeps = { readonly timers: Timers; readonly clock: Clock };
 
@@ -20,6 +23,7 @@ export class ServerLink {
   readonly reader: Session;
   readonly #server: PostgresServer;
   readonly #deps: LinkDeps;
+  readonly #beats: Timer | undefined;
 
   private constructor(
     server: PostgresServer,
@@ -32,6 +36,12 @@ export class ServerLink {
     this.writer = parts.writer;
     this.reader = parts.reader;
     this.host = parts.writer.host;
+    const { standbyMs } = server;
+    if (standbyMs === undefined) return;
+    this.#beats = deps.timers.every(
+      standbyMs / BEATS,
+      oneAtATime(() => this.#beat()),
+    );
   }
 
   /**
@@ -43,7 +53,7 @@ export class ServerLink {
     for (const host of server.hosts) {
       let writer: Session | undefined;
       try {
-        writer = await Session.open(server, host);
+        writer = await Session.open(server, host, server.standbyMs);
         if (await isFollower(writer)) throw new ConnectionLost('it follows another server');
         const version = await checkSettings(writer, server.isSingle);
         const reader = await Session.open(server, host);
@@ -77,12 +87,23 @@ export class ServerLink {
 
   /** The connections are gone at once. */
   destroy(why: string): void {
+    this.#beats?.cancel();
     this.writer.destroy(why);
     this.reader.destroy(why);
   }
 
   async close(): Promise<void> {
+    this.#beats?.cancel();
     await Promise.all([this.reader.close(), this.writer.close()]);
+  }
+
+  /** The writer is not silent: the server keeps its session, and the lock of its chain. */
+  async #beat(): Promise<void> {
+    try {
+      await this.write('SELECT 1');
+    } catch (error) {
+      this.destroy((error as Error).message);
+    }
   }
 
   async #watch(signal: AbortSignal): Promise<void> {

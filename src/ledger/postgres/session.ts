@@ -41,8 +41,11 @@ export class Session {
     });
   }
 
-  /** Throws `ledger_io`. */
-  static async open(server: PostgresServer, host: PostgresHost): Promise<Session> {
+  /**
+   * Throws `ledger_io`.
+   * @param idleMs the server ends it, and frees its locks, once it was silent for so long; 0: never
+   */
+  static async open(server: PostgresServer, host: PostgresHost, idleMs = 0): Promise<Session> {
     const socket = new net.Socket();
     const { database, user, password, tls, instance } = server;
     const client = new Client({
@@ -55,7 +58,7 @@ export class Session {
         keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
       },
       application_name: `sharestream ${instance}`,
-      options: SETTINGS.map((setting) => `-c ${setting}`).join(' '),
+      options: [...SETTINGS, `idle_session_timeout=${idleMs}`].map((setting) => `-c ${setting}`).join(' '),
     });
     const session = new Session(host, client, socket);
     try {
