@@ -11,7 +11,15 @@ import {
   watchStatus,
 } from './maker-schemas.ts';
 import { type Operation, pageQuery } from './operation.ts';
-import { dag, destination, miner, proxyContract, proxyStatus } from './proxy-schemas.ts';
+import {
+  dag,
+  destination,
+  miner,
+  proxyContract,
+  proxyStatus,
+  workerRow,
+  workerTable,
+} from './proxy-schemas.ts';
 import { SAMPLES } from './samples.ts';
 import { moneyStream } from './shared-schemas.ts';
 import { publicStatus, system } from './system-schemas.ts';
@@ -38,6 +46,8 @@ const getSystem = {
   summary: 'what it runs on and with: readiness, configuration, ledger, job, warnings',
 } as const satisfies Operation;
 const getContract = { ...byContract, name: 'getContract', summary: 'one contract' } as const;
+/** Rows of workers that are looked at together. */
+const WORKERS_MOST = 300;
 const listContracts = { ...list, name: 'listContracts', path: '/contracts', summary: 'contracts' } as const;
 const listStreams = {
   ...{ ...list, name: 'listStreams', path: '/streams', summary: 'contracts as money streams' },
@@ -69,6 +79,16 @@ const historyOf = <S extends z.ZodRawShape>(sample: z.ZodObject<S>) => ({
   followEvents: { ...followEvents, answer: sample },
 });
 
+/** Of a worker's name that is asked for, or of words to look for. */
+const WORKER_CHARS = 400;
+const workersQuery = z.object({
+  q: z.string().max(WORKER_CHARS).default('').describe('words in a name, address, agent or destination'),
+  sort: workerRow.keyof().default('hashes_per_second_5m'),
+  order: z.enum(['ascending', 'descending']).default('descending'),
+  offset: z.coerce.number().int().min(0).default(0).describe('rows before the first'),
+  limit: z.coerce.number().int().min(0).max(WORKERS_MOST).default(100),
+});
+
 const listWrites = {
   ...{ ...list, name: 'listWrites', path: '/writes' },
   summary: 'what was asked of the daemon by this API, by whom, and what came of it; oldest first',
@@ -93,8 +113,15 @@ export const READS = {
       ...list,
       name: 'listMiners',
       path: '/miners',
+      query: pageQuery.extend({
+        worker: z.string().max(WORKER_CHARS).optional().describe('connections of this worker alone'),
+      }),
       summary: 'connections of miners',
       answer: miner,
+    },
+    findWorkers: {
+      ...{ ...read, name: 'findWorkers', path: '/workers', query: workersQuery, answer: workerTable },
+      summary: 'workers of miners, sorted, filtered and cut to what is looked at',
     },
     listDestinations: {
       ...{ ...list, name: 'listDestinations', path: '/destinations', summary: 'where work comes from' },

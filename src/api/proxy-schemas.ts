@@ -60,6 +60,32 @@ export const miner = z.object({
   last_share_at_ms: timeMs,
 });
 
+/** All connections of one worker together. */
+export const workerRow = z.object({
+  name: text.describe("the miner's to make up; empty before a connection authorised"),
+  connections: count,
+  hashes_per_second_1m: hashesPerSecond,
+  hashes_per_second_5m: hashesPerSecond,
+  hashes_per_second_1h: hashesPerSecond.describe('or since it connected'),
+  accepted: count,
+  rejected: count,
+  reject_ratio: z.number(),
+  difficulty: z.number().describe('of the first of its connections, as are user agent and destination'),
+  user_agent: text,
+  destination: text,
+  last_share_at_ms: timeMs.describe('0 before the first'),
+  connected_at_ms: timeMs,
+});
+
+/** Some of the workers, as one looks at them. */
+export const workerTable = z.object({
+  total: count,
+  matched: count,
+  hashes_per_second_5m: hashesPerSecond.describe('of those that matched'),
+  offset: count,
+  items: z.array(workerRow),
+});
+
 /** A pool or node that is mined to, or a contract's own jobs. */
 export const destination = z.object({
   name: text,

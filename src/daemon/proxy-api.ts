@@ -6,6 +6,7 @@ import { SAMPLES } from '../api/samples.ts';
 import { VERSION } from '../base/version.ts';
 import type { Api } from '../http/server.ts';
 import { destinationStatus } from '../mining/destination-status.ts';
+import { workerTable } from '../mining/worker-table.ts';
 import {
   type ApiDeps,
   serveActions,
@@ -53,6 +54,7 @@ function proxyReads(facts: ProxyParts, system: ReturnType<typeof systemView>): S
     getSystem,
     getPublic,
     listMiners,
+    findWorkers,
     listDestinations,
     listContracts,
     getContract,
@@ -66,9 +68,10 @@ function proxyReads(facts: ProxyParts, system: ReturnType<typeof systemView>): S
     serve(getPublic, () => publicView(facts)),
     servePage(
       listMiners,
-      () => minerViews(mining),
+      ({ query }) => minerViews(mining, query.worker),
       ({ id }) => numberKey(id),
     ),
+    serve(findWorkers, ({ query }) => workerTable(mining.server.sessions(), query)),
     servePage(
       listDestinations,
       () => destinationStatus(facts),

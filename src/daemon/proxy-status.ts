@@ -17,6 +17,7 @@ import type { DestinationWork } from '../mining/destination-work.ts';
 import type { Mining } from '../mining/mining.ts';
 import { withoutContract } from '../mining/work-routes.ts';
 import type { UnlikelyWorker, WorkerLuck } from '../mining/worker-luck.ts';
+import { isOfWorker } from '../mining/worker-table.ts';
 import type { EditWithoutEffect } from '../operator/configured-terms.ts';
 import type { ContractReport } from '../operator/contract-report.ts';
 import type { AuditorLink, AuditorView } from '../settlement/auditor-link.ts';
@@ -199,9 +200,11 @@ export function contractStatuses(
   return Promise.all(facts.contracts.all.map((each) => contractStatus(each, facts)));
 }
 
-/** All connections of miners. */
-export function minerViews(mining: Mining): MinerView[] {
-  return mining.server.sessions().map((session) => minerOf(session, mining));
+/** All connections of miners. @param worker of this one alone */
+export function minerViews(mining: Mining, worker?: string): MinerView[] {
+  const all = mining.server.sessions();
+  const meant = worker === undefined ? all : all.filter((session) => isOfWorker(session, worker));
+  return meant.map((session) => minerOf(session, mining));
 }
 
 async function contractStatus(

@@ -34,6 +34,18 @@ export function sorted<T>(
 }
 
 const ROW_PX = 36;
+/** Rows that are asked for together, so that not each that comes into view is asked for. */
+const BLOCK = 50;
+
+/** Rows of which a daemon has many more than a page keeps: it sorts them, and gives what is looked at. */
+export type Far = {
+  readonly count: number;
+  /** Of the first of the rows that are here. */
+  readonly offset: number;
+  /** Told which are looked at. */
+  readonly look: (wanted: Wanted) => void;
+};
+export type Wanted = { readonly order: Order | undefined; readonly offset: number; readonly limit: number };
 
 type TableProps<T> = {
   readonly label: string;
@@ -41,12 +53,14 @@ type TableProps<T> = {
   readonly columns: readonly Column<T>[];
   readonly keyOf: (row: T) => string;
   readonly order?: Order;
+  /** Where `rows` are those of a part. */
+  readonly far?: Far | undefined;
   /** What a row shows when it is opened. */
   readonly more?: (row: T) => Child;
 };
 
 /** A table whose head stays, and of whose rows those stand in the document that are seen. */
-export function Table<T>({ label, rows, columns, keyOf, order: first, more }: TableProps<T>) {
+export function Table<T>({ label, rows, columns, keyOf, order: first, far, more }: TableProps<T>) {
   const [order, setOrder] = useState<Order | undefined>(first);
   const [open, setOpen] = useState<string | undefined>(undefined);
   const box = useRef<HTMLDivElement>(null);
@@ -63,13 +77,18 @@ export function Table<T>({ label, rows, columns, keyOf, order: first, more }: Ta
       sizes.disconnect();
     };
   }, []);
-  const all = sorted(rows, columns, order);
-  const { from, to, above, below } = windowOf(all.length, ROW_PX, view.top, view.height);
+  const count = far?.count ?? rows.length;
+  const { from, to, above, below } = windowOf(count, ROW_PX, view.top, view.height);
+  const all = far === undefined ? sorted(rows, columns, order) : rows;
+  const shown = Array.from({ length: to - from }, (_, at) => all[from + at - (far?.offset ?? 0)]);
+  const offset = Math.floor(from / BLOCK) * BLOCK;
+  const limit = Math.ceil(to / BLOCK) * BLOCK - offset;
+  useEffect(() => far?.look({ order, offset, limit }), [order, offset, limit]);
   const turn = (key: string): void =>
     setOrder((before) => ({ key, isDescending: before?.key === key ? !before.isDescending : true }));
   const widest = columns.length + (more === undefined ? 0 : 1);
   return html`<div class="table" ref=${box} tabindex="0" role="region" aria-label=${label}>
-    <table aria-rowcount=${all.length + 1}>
+    <table aria-rowcount=${count + 1}>
       <thead><tr>
         ${more !== undefined && html`<th class="opener"><span class="unseen">more</span></th>`}
         ${columns.map(
@@ -78,7 +97,8 @@ export function Table<T>({ label, rows, columns, keyOf, order: first, more }: Ta
       </tr></thead>
       <tbody>
         ${above > 0 && html`<${Gap} key="above" px=${above} />`}
-        ${all.slice(from, to).map((row, index) => {
+        ${shown.map((row, index) => {
+          if (row === undefined) return html`<${Gap} key=${`at ${index}`} px=${ROW_PX} />`;
           const key = keyOf(row);
           const isOpen = open === key;
           const toggle = (): void => setOpen(isOpen ? undefined : key);

@@ -7,6 +7,8 @@ export type LoadShape = {
   readonly window: number;
   /** Default 0. */
   readonly pauseMs?: number;
+  /** Of the first, in the names of workers. Default 0. */
+  readonly firstIndex?: number;
   /** Searches a valid nonce for every submit, so that jobs may come as they like. Default false. */
   readonly findsNonces?: boolean;
 };
@@ -38,9 +40,10 @@ class Load {
     connections,
     window,
     pauseMs = 0,
+    firstIndex = 0,
     findsNonces = false,
   }: LoadShape & { readonly port: number }): Promise<void> {
-    const waiting = Array.from({ length: connections }, (_, index) => index);
+    const waiting = Array.from({ length: connections }, (_, index) => firstIndex + index);
     const connectSome = async (): Promise<void> => {
       for (let index = waiting.pop(); index !== undefined; index = waiting.pop()) {
         const connection = new LoadConnection({ port, index, window, pauseMs, findsNonces }, this.#counts);

@@ -89,7 +89,7 @@ export async function startDemo(undo: Undo): Promise<{ readonly urls: Urls; read
 /** A proxy with connections that each had a share judged, and more to come. */
 export type Crowd = {
   readonly url: string;
-  /** Connects so many more; resolves when each has had its shares answered. */
+  /** Connects so many more, each a worker of its own; resolves when each has had its shares answered. */
   readonly grow: (miners: number) => Promise<void>;
 };
 
@@ -100,12 +100,15 @@ export async function startCrowd(undo: Undo): Promise<Crowd> {
   const proxy = startProxyProcess({ port: 0, branches: 0, difficulty: 2 ** -32, blockSeconds: 0 });
   undo.add(() => proxy.stop());
   const { port, metricsPort } = await proxy.ask<Ports>('ports');
+  let firstIndex = 0;
   return {
     url: `http://127.0.0.1:${metricsPort}`,
     grow: async (miners) => {
       const load = BenchChild.start('load-process.ts', []);
       undo.add(() => load.stop());
-      await load.ask('connect', { port, connections: miners, window: SHARES_EACH, findsNonces: true });
+      const shape = { connections: miners, window: SHARES_EACH, findsNonces: true };
+      await load.ask('connect', { port, firstIndex, ...shape });
+      firstIndex += miners;
       await load.ask('start');
       await load.ask('stop');
     },

@@ -3,16 +3,13 @@ import { suiteConfig } from '../suite.ts';
 
 keepCompiled();
 
-/** 500 and 5,000 miners, by hand. */
-const crowd = process.env['PAGE_CROWD'] === undefined ? [] : ['test/page/crowd.hand-test.ts'];
-
 /** The page of each daemon in a real browser, against daemons that run. */
 export default suiteConfig({
   globalSetup: [
     new URL('../compiled.ts', import.meta.url).pathname,
     new URL('chromium.ts', import.meta.url).pathname,
   ],
-  include: ['test/page/**/*.page-test.ts', ...crowd],
+  include: ['test/page/**/*.page-test.ts'],
   // What a slow machine has done late it has done all the same.
   ...{ testTimeout: 240_000, hookTimeout: 240_000 },
   maxWorkers: 2,

@@ -11,7 +11,10 @@ export type WorkerSnapshot = {
   readonly accepted: number;
   readonly rejected: number;
   readonly acceptedDifficulty: number;
+  /** Over some five minutes. */
   readonly hashesPerSecond: number;
+  readonly hashesPerSecondOneMinute: number;
+  readonly hashesPerSecondOneHour: number;
   /** 0 before the first. */
   readonly lastShareAtMs: number;
 };
@@ -54,6 +57,8 @@ export function snapshotOf(session: Session, now: Now): SessionSnapshot {
     rejected: worker.rejected,
     acceptedDifficulty: worker.acceptedDifficulty,
     hashesPerSecond: worker.hashesPerSecond,
+    hashesPerSecondOneMinute: worker.hashesPerSecondOneMinute,
+    hashesPerSecondOneHour: worker.hashesPerSecondOneHour,
     lastShareAtMs: worker.lastShareAtMs,
   }));
   return {

@@ -1,8 +1,8 @@
 /** Hashes of one unit of difficulty: `2^256 / (0xffff * 2^208)`. For display; credit is exact elsewhere. */
 const HASHES_PER_DIFFICULTY = 2 ** 48 / 0xffff;
 
-/** Time constant of the hashrate shown. */
-const AVERAGE_MS = 5 * 60_000;
+/** Averaging times of the hashrates shown, in ms. */
+const [ONE_MINUTE, FIVE_MINUTES, ONE_HOUR] = [60_000, 300_000, 3_600_000] as const;
 
 /** A worker name on one connection: what it did, for status and metrics. */
 export class SessionWorker {
@@ -13,8 +13,9 @@ export class SessionWorker {
   rejected = 0;
   acceptedDifficulty = 0;
   lastShareAtMs = 0;
-  #averaged = 0;
-  #weight = 0;
+  readonly #oneMinute = new Average();
+  readonly #fiveMinutes = new Average();
+  readonly #oneHour = new Average();
   #folded = 0;
 
   constructor(name: string) {
@@ -30,17 +31,43 @@ export class SessionWorker {
     this.lastShareAtMs = lastAtMs;
   }
 
-  /** Takes what was accepted since the last fold, `elapsedMs` ago, into the average. */
+  /** Takes what was accepted since the last fold, `elapsedMs` ago, into the averages. */
   fold(elapsedMs: number): void {
-    const keep = Math.exp(-elapsedMs / AVERAGE_MS);
     const rate = (this.acceptedDifficulty - this.#folded) / (elapsedMs / 1000);
     this.#folded = this.acceptedDifficulty;
-    this.#averaged = this.#averaged * keep + rate * (1 - keep);
+    this.#oneMinute.fold(rate, elapsedMs / ONE_MINUTE);
+    this.#fiveMinutes.fold(rate, elapsedMs / FIVE_MINUTES);
+    this.#oneHour.fold(rate, elapsedMs / ONE_HOUR);
+  }
+
+  /** Over some five minutes. */
+  get hashesPerSecond(): number {
+    return this.#fiveMinutes.value * HASHES_PER_DIFFICULTY;
+  }
+
+  get hashesPerSecondOneMinute(): number {
+    return this.#oneMinute.value * HASHES_PER_DIFFICULTY;
+  }
+
+  get hashesPerSecondOneHour(): number {
+    return this.#oneHour.value * HASHES_PER_DIFFICULTY;
+  }
+}
+
+/** An exponential average, unbiased from the first fold on. */
+class Average {
+  #sum = 0;
+  #weight = 0;
+
+  /** @param windows for how many of its averaging times `value` was seen */
+  fold(value: number, windows: number): void {
+    const keep = Math.exp(-windows);
+    this.#sum = this.#sum * keep + value * (1 - keep);
     this.#weight = this.#weight * keep + (1 - keep);
   }
 
-  /** An exponential average over some five minutes, unbiased from the first fold on. */
-  get hashesPerSecond(): number {
-    return this.#weight === 0 ? 0 : (this.#averaged / this.#weight) * HASHES_PER_DIFFICULTY;
+  /** 0 before the first. */
+  get value(): number {
+    return this.#weight === 0 ? 0 : this.#sum / this.#weight;
   }
 }
