@@ -4,7 +4,14 @@ import type { Clock, Random, Timer, Timers } from '../base/clock.ts';
 import { Refused } from '../http/reply.ts';
 import { wired } from './wire.ts';
 
-export type FeedDeps = { readonly clock: Clock; readonly timers: Timers; readonly random: Random };
+/** What outlives a daemon: how each hour ended, oldest first. */
+export type Hours = { readonly rows: readonly Row[]; readonly keep: (row: Row) => void };
+export type FeedDeps = {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly hours: Hours;
+};
 
 type Sample = Readonly<Record<string, unknown>>;
 export type Row = { readonly sequence: number; readonly at_ms: number } & Sample;
@@ -15,6 +22,7 @@ const LOOKS_A_ROW = 10;
 const ROWS_KEPT = 2_160;
 /** Changes that a client may have missed and still be told: a quarter of an hour, at one a second. */
 const CHANGES_KEPT = 900;
+const HOUR_MS = 3_600_000;
 const FOLLOWERS_MOST = 16;
 const HEARTBEAT_MS = 15_000;
 /** After which a client that lost its connection is to come back. */
@@ -26,9 +34,10 @@ type Follower = {
 };
 
 /**
- * What a daemon shows of itself as time goes by: a ring of rows, and a stream of server-sent events, first a
- * `snapshot` and then each `change` of it, that goes on where a client left off. A client that is slow costs
- * nothing but a number: what it missed is in the ring, or it is told all anew.
+ * What a daemon shows of itself as time goes by: a ring of rows, one for each hour that is kept, and a stream
+ * of server-sent events, first a `snapshot` and then each `change` of it, that goes on where a client left
+ * off. A client that is slow costs nothing but a number: what it missed is in the ring, or it is told all
+ * anew.
  */
 export class Feed {
   readonly #schema: z.ZodObject;
@@ -41,6 +50,8 @@ export class Feed {
   readonly #followers = new Map<Follower, () => void>();
   #now: Sample;
   #looks = 0;
+  /** The hour of Unix time. */
+  #hour: number;
   #changed = 0;
   #timer: Timer | undefined;
 
@@ -51,6 +62,7 @@ export class Feed {
     this.#deps = deps;
     this.#run = toHex(deps.random.bytes(4));
     this.#now = this.#seen();
+    this.#hour = this.#hourNow;
   }
 
   start(): void {
@@ -66,6 +78,14 @@ export class Feed {
   /** Oldest first. */
   get rows(): readonly Row[] {
     return this.#rows;
+  }
+
+  get hours(): readonly Row[] {
+    return this.#deps.hours.rows;
+  }
+
+  get #hourNow(): number {
+    return Math.floor(this.#deps.clock.nowMs() / HOUR_MS);
   }
 
   /** Looks as often as a row is due; each second while somebody follows. */
@@ -113,6 +133,9 @@ export class Feed {
     const sequence = this.#looks / LOOKS_A_ROW;
     this.#rows.push({ sequence, at_ms: this.#deps.clock.nowMs(), ...this.#now });
     if (this.#rows.length > ROWS_KEPT) this.#rows.shift();
+    if (this.#hour !== this.#hourNow)
+      this.#deps.hours.keep({ ...this.#now, sequence: this.#hour, at_ms: this.#deps.clock.nowMs() });
+    this.#hour = this.#hourNow;
   }
 
   #keepChange(change: Sample): void {

@@ -57,11 +57,12 @@ const listStreams = {
 const sampled = z.object({ sequence: count, at_ms: timeMs });
 const historyQuery = pageQuery.extend({
   since_ms: z.coerce.number().min(0).optional().describe('rows from this time on'),
+  step: z.enum(['ten_seconds', 'hour']).default('ten_seconds').describe('the time between two rows'),
   every: z.coerce.number().int().min(1).max(360).default(1).describe('each so manieth row'),
 });
 const listHistory = {
   ...{ ...list, name: 'listHistory', path: '/history', query: historyQuery },
-  summary: 'the last six hours, a row for each ten seconds, oldest first',
+  summary: 'the last six hours by ten seconds, or ninety days by the hour, from the ledger; oldest first',
 } as const;
 const followEvents = {
   ...read,

@@ -40,7 +40,7 @@ export function auditorApi(
       theContract(auditor.status, ({ contractId }) => contractId === params.contract_id),
     ),
     ...serveActions(WRITES.auditor, deps.reload.actions),
-    serveWrites(deps.writes),
+    serveWrites(deps.journals),
     servePage(
       listMinutes,
       ({ params, query }) => {

@@ -7,6 +7,7 @@ import type { AuditorConfig } from '../config/config.ts';
 import { OpsServer } from '../http/server.ts';
 import { createMetrics, type MetricObservers, type MetricSources } from '../metrics/metrics.ts';
 import { ledgerPlaceOf, openLedger } from '../operator/ledger-place.ts';
+import { openJournals } from './api-parts.ts';
 import { auditorApi } from './auditor-api.ts';
 import { BackupDate } from './backup-date.ts';
 import { type Composed, composed } from './composed.ts';
@@ -21,7 +22,6 @@ import { Reload, type RereadSource, replaceAll } from './reload.ts';
 import { type DaemonLog, daemonSources, diskSources, ledgerSources } from './shared-metrics.ts';
 import { TakenOver } from './standby.ts';
 import { sayStatus } from './status-line.ts';
-import { WriteJournal } from './write-journal.ts';
 
 const clock = systemClock;
 const timers = systemTimers;
@@ -79,7 +79,11 @@ export function startAuditor(
     }));
     observe = metrics.observe;
     const reload = new Reload(source, log);
-    const writes = await WriteJournal.open(config.ledger.postgres?.instance, { ledger, clock, log });
+    const journals = await openJournals('auditor', config.ledger.postgres?.instance, {
+      ledger,
+      clock,
+      log,
+    });
     const ops = new OpsServer(
       { listen, allowedHosts, serving: ['ledger'] },
       {
@@ -88,7 +92,7 @@ export function startAuditor(
         api: auditorApi(config, auditor, {
           undo,
           reload,
-          writes,
+          journals,
           clock,
           timers,
           random: systemRandom,

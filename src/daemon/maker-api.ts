@@ -44,7 +44,7 @@ export function makerApi(config: MakerConfig, facts: MakerParts, deps: MakerApiD
     ...makerReads(config, facts, deps),
     ...serveHistory(SAMPLES.maker, READS.maker, () => makerSample(facts), deps),
     ...serveActions(WRITES.maker, actions),
-    serveWrites(deps.writes),
+    serveWrites(deps.journals),
   ];
   return createApi('maker', served, servingDeps(deps, config.dataDir));
 }

@@ -31,6 +31,7 @@ import type { LadderWriter } from '../settlement/ladder-writer.ts';
 import { blobFilesIn } from '../settlement/peer-blobs.ts';
 import { chooseKernelKind, KERNEL_CACHE } from '../shares/kernel/choose-kernel.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
+import { type Journals, openJournals } from './api-parts.ts';
 import { auditorOf } from './auditor-place.ts';
 import { type ChainPart, startChain, stopChain } from './chain-part.ts';
 import { ClosingOnly, ladderWriter } from './closing-only.ts';
@@ -56,7 +57,6 @@ import { TakenOver } from './standby.ts';
 import { sayStatus } from './status-line.ts';
 import { logMakerTips } from './tip-logs.ts';
 import { replaceUnusable } from './unusable-ledger.ts';
-import { WriteJournal } from './write-journal.ts';
 
 const clock = systemClock;
 const timers = systemTimers;
@@ -161,8 +161,8 @@ async function build(
   const descriptors = watchDescriptors(undo, { timers, log });
   const shown = { pools: () => ownWork.book.figures, descriptors, isListening: () => port !== undefined };
   const reload = new Reload(source, log);
-  const writes = await WriteJournal.open(config.ledger.postgres?.instance, { ledger, clock, log });
-  const ops = opsServer(config, facts, { metrics, source, undo, log, reload, writes, ...shown });
+  const journals = await openJournals('maker', config.ledger.postgres?.instance, { ledger, clock, log });
+  const ops = opsServer(config, facts, { metrics, source, undo, log, reload, journals, ...shown });
   reload.add(...liveParts(facts, { allowedNodeIds, ops }));
   const httpAt = await startPage(ops, { waiting, undo, log });
   sayStatus(undo, { timers, log }, makerLine(facts));
@@ -223,13 +223,13 @@ function opsServer(
     readonly isListening: () => boolean;
     readonly source: MakerSource | undefined;
     readonly reload: Reload<'maker'>;
-    readonly writes: WriteJournal;
+    readonly journals: Journals;
     readonly undo: AsyncDisposableStack;
     readonly log: Logger;
   },
 ): OpsServer {
   const http = deps.log.child({ part: 'http' });
-  const { metrics, pools, descriptors, isListening, source, reload, writes, undo } = deps;
+  const { metrics, pools, descriptors, isListening, source, reload, journals, undo } = deps;
   const { listen, allowedHosts } = config.metrics;
   return new OpsServer(
     { listen, allowedHosts, serving: ['ledger'] },
@@ -237,7 +237,7 @@ function opsServer(
       ...{ metrics, timers, log: http, page: pageOf('maker') },
       checks: makerChecks(facts, isListening),
       api: makerApi(config, facts, {
-        ...{ pools, descriptors, source, reload, writes, undo },
+        ...{ pools, descriptors, source, reload, journals, undo },
         ...{ clock, timers, random: systemRandom, log: http },
       }),
     },

@@ -41,7 +41,7 @@ export function proxyApi(
     ...proxyReads(facts, deps.system),
     ...serveHistory(SAMPLES.proxy, READS.proxy, () => proxySample(facts), deps),
     ...serveActions(WRITES.proxy, actions),
-    serveWrites(deps.writes),
+    serveWrites(deps.journals),
   ];
   const isPublic = config.http.public === 'status';
   return createApi('proxy', served, { ...servingDeps(deps, config.dataDir), isPublic });

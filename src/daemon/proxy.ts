@@ -26,6 +26,7 @@ import { blobFilesIn } from '../settlement/peer-blobs.ts';
 import type { AcceptedShare } from '../shares/share.ts';
 import { Hashrate } from '../work/hashrate.ts';
 import type { Credit, StreamTotal } from '../work/meters.ts';
+import { type Journals, openJournals } from './api-parts.ts';
 import { auditorOf } from './auditor-place.ts';
 import { type ChainPart, startChain, stopChain } from './chain-part.ts';
 import { ClosingOnly, hasLadders, ladderWriter } from './closing-only.ts';
@@ -56,7 +57,6 @@ import { systemView } from './system-view.ts';
 import { takeActions } from './take-action.ts';
 import { takenContracts } from './taken-contracts.ts';
 import { logMinerTips } from './tip-logs.ts';
-import { WriteJournal } from './write-journal.ts';
 
 const clock = systemClock;
 const timers = systemTimers;
@@ -154,8 +154,8 @@ async function build(
 
   const later = { waiting: facts.waiting, undo, log };
   const reload = new Reload(source, log);
-  const writes = await WriteJournal.open(config.ledger.postgres?.instance, { ledger, clock, log });
-  const shown = { kernelName: kernel.name, observers, source, reload, writes };
+  const journals = await openJournals('proxy', config.ledger.postgres?.instance, { ledger, clock, log });
+  const shown = { kernelName: kernel.name, observers, source, reload, journals };
   const ops = opsServer(facts, { ...shown, ...later });
   reload.add(...liveParts(config, { facts, selling, ops }));
   const httpAt = await startPage(ops, later);
@@ -301,11 +301,11 @@ function opsServer(
     readonly source: ProxySource | undefined;
     readonly undo: AsyncDisposableStack;
     readonly reload: Reload<'proxy'>;
-    readonly writes: WriteJournal;
+    readonly journals: Journals;
     readonly log: DaemonLog;
   },
 ): OpsServer {
-  const { kernelName, observers, source, undo, reload, writes, log } = deps;
+  const { kernelName, observers, source, undo, reload, journals, log } = deps;
   const { config, ledger, mining, upkeep } = facts;
   const http = log.child({ part: 'http' });
   const checks = proxyChecks(facts);
@@ -315,7 +315,7 @@ function opsServer(
     job: () => mining.job,
   });
   const parts = { undo, clock, timers, random: systemRandom, log: http };
-  const api = proxyApi(facts, { ...parts, reload, writes, system });
+  const api = proxyApi(facts, { ...parts, reload, journals, system });
   const build = { version: VERSION, commit: COMMIT, kernel: kernelName, ledger: ledger.engine };
   const metrics = createMetrics({ role: 'proxy', build }, () => proxySources(facts, log));
   observers.observe = metrics.observe;

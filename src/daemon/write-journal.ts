@@ -1,15 +1,12 @@
 import type { WriteNews } from '../api/app.ts';
 import type { Clock } from '../base/clock.ts';
-import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
+import { DocumentRing } from './document-ring.ts';
 
-/** The kind of the ledger documents; the id is the number within the ring, after the name of the instance. */
 const WRITE_KIND = 'api_write';
-/** Writes that can be read; the chain of the ledger has all. */
 const WRITES_KEPT = 4096;
-const DIGITS = 4;
 
 /** What was asked for by the API, by whom, and what came of it. */
 export type WriteRow = WriteNews & {
@@ -32,57 +29,46 @@ export type WriteJournalDeps = {
  * log.
  */
 export class WriteJournal {
-  readonly #deps: WriteJournalDeps;
-  readonly #prefix: string;
-  readonly #rows = new Map<number, WriteRow>();
-  #last = 0;
+  readonly #clock: Clock;
+  readonly #ring: DocumentRing<WriteRow>;
 
-  private constructor(instance: string | undefined, deps: WriteJournalDeps) {
-    this.#prefix = instance === undefined ? '' : `${instance}/`;
-    this.#deps = deps;
+  private constructor(ring: DocumentRing<WriteRow>, clock: Clock) {
+    this.#ring = ring;
+    this.#clock = clock;
   }
 
   /** @param instance the name of this daemon where others share its ledger */
-  static async open(instance: string | undefined, deps: WriteJournalDeps): Promise<WriteJournal> {
-    const journal = new WriteJournal(instance, deps);
-    const documents = await deps.ledger.list(WRITE_KIND, journal.#prefix);
-    const rows = documents.flatMap(({ body }) => rowOf(body) ?? []).sort((a, b) => a.number - b.number);
-    for (const row of rows) journal.#rows.set(row.number, row);
-    journal.#last = rows.at(-1)?.number ?? 0;
-    return journal;
+  static async open(
+    instance: string | undefined,
+    { ledger, clock, log }: WriteJournalDeps,
+  ): Promise<WriteJournal> {
+    const ring = await DocumentRing.open<WriteRow>(
+      {
+        ...{ kind: WRITE_KIND, kept: WRITES_KEPT, instance, rowOf, numberOf: ({ number }) => number },
+        onLost: (code, { operation, outcome }) =>
+          log.warn({ code, operation, outcome }, 'a write by the API is not in the ledger'),
+      },
+      ledger,
+    );
+    return new WriteJournal(ring, clock);
   }
 
   /** Oldest first. */
   get rows(): readonly WriteRow[] {
-    return [...this.#rows.values()];
+    return this.#ring.rows;
   }
 
   /** @returns what is told the outcome */
   begin(news: WriteNews): (outcome: string) => void {
-    this.#last += 1;
-    const row = { number: this.#last, at_ms: this.#deps.clock.nowMs(), ...news };
-    const put = (outcome: string): void => this.#put({ ...row, outcome });
+    const row = { number: this.#ring.last + 1, at_ms: this.#clock.nowMs(), ...news };
+    const put = (outcome: string): void => this.#ring.put({ ...row, outcome });
     put('asked');
     return put;
-  }
-
-  #put(row: WriteRow): void {
-    const { ledger, log } = this.#deps;
-    this.#rows.set(row.number, row);
-    this.#rows.delete(row.number - WRITES_KEPT);
-    const id = `${this.#prefix}${String(row.number % WRITES_KEPT).padStart(DIGITS, '0')}`;
-    const body = JSON.stringify({ version: 1, ...row });
-    ledger.append([{ type: 'put', kind: WRITE_KIND, id, body }]).catch((error: unknown) => {
-      if (!(error instanceof CodedError)) throw error;
-      const { operation, outcome } = row;
-      log.warn({ code: error.code, operation, outcome }, 'a write by the API is not in the ledger');
-    });
   }
 }
 
 /** Undefined for what a later version wrote otherwise. */
-function rowOf(body: string): WriteRow | undefined {
-  const row: unknown = JSON.parse(body);
+function rowOf(row: unknown): WriteRow | undefined {
   if (!isRecord(row)) return undefined;
   const { number, at_ms, operation, role, address, contract, outcome } = row;
   if (typeof number !== 'number' || typeof at_ms !== 'number' || typeof outcome !== 'string')

@@ -1,9 +1,8 @@
-import { type Answer, askAll } from './api.ts';
-import { Chart } from './chart.ts';
+import type { Answer } from './api.ts';
 import { Cap, Figure, Sat } from './figure.ts';
 import { grouped, hashrate, sats, span, words, work } from './format.ts';
+import { History, type Shown } from './history.ts';
 import { type Child, html } from './html.ts';
-import { usePolled } from './live.ts';
 import {
   type Book,
   type Bought,
@@ -17,7 +16,7 @@ import {
 import { Card, Facts, Failed, Id, Mark, Notice, Tile } from './parts.ts';
 import { type Column, Table } from './table.ts';
 
-type History = Answer<'maker', 'listHistory'>;
+type Row = Answer<'maker', 'listHistory'>;
 
 const BLOCK_MS = 600_000;
 /** Blocks before an expiry from which it is to be looked at: two days. */
@@ -121,17 +120,13 @@ function Caps({ book }: { book: Book }) {
   return html`<${Card} title="Limits of the policy">${caps}<//>`;
 }
 
+const OWED: readonly Shown<Row>[] = [
+  { name: 'owed', tone: 2, isFilled: true, of: (row) => Number(row.unsigned_sat) },
+];
+
 function Owed() {
-  const history = usePolled((signal) => askAll<History>('/history?every=3', signal), 30_000);
-  const rows = history.value;
-  if (rows === undefined)
-    return html`<${Card} title="Owed and not signed, six hours"><${Failed} error=${history.error} /><//>`;
-  return html`<${Card} title="Owed and not signed, six hours">
-    <${Chart} label="owed" lines=${[{ name: 'owed', tone: 2, isFilled: true }]}
-      format=${(value: number) => sats(String(Math.round(value)))}
-      times=${rows.map(({ at_ms }) => at_ms / 1000)}
-      values=${[rows.map(({ unsigned_sat }) => Number(unsigned_sat))]} />
-  <//>`;
+  return html`<${History} title="Owed and not signed" label="owed" lines=${() => OWED}
+    format=${(value: number) => sats(String(Math.round(value)))} />`;
 }
 
 function columnsOf(tip: number | undefined): readonly Column<Bought>[] {

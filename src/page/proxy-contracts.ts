@@ -1,8 +1,8 @@
 import { ActionButton } from './action.ts';
-import { type Answer, ask, askAll } from './api.ts';
-import { Chart } from './chart.ts';
+import { type Answer, ask } from './api.ts';
 import { contractActions } from './contract-actions.ts';
 import { grouped, hashrate, percent, price, sats, span, work } from './format.ts';
+import { History, type Shown, type Span } from './history.ts';
 import { html } from './html.ts';
 import { usePolled } from './live.ts';
 import { MoneyBar } from './money-bar.ts';
@@ -19,7 +19,6 @@ const BLOCK_MS = 600_000;
 /** What is sold, what was paid for it, and what can be done with it. */
 export function ProxyContracts() {
   const status = usePolled((signal) => ask<Status>('/status?miners=0', signal), LIST_MS);
-  const history = usePolled((signal) => askAll<Row>('/history', signal), 30_000);
   if (status.value === undefined) return html`<${Failed} error=${status.error} />`;
   const { contracts, metering, finished_contracts: finished, chain } = status.value;
   const height = chain?.height ?? undefined;
@@ -29,7 +28,7 @@ export function ProxyContracts() {
       (contract) => html`<${ContractCard} key=${contract.id} contract=${contract} height=${height}
         rate=${rateFor(contract, status.value!)} again=${status.again} />`,
     )}
-    ${contracts.length > 0 && html`<${Delivered} rows=${history.value ?? []} contracts=${contracts} />`}
+    ${contracts.length > 0 && html`<${Delivered} contracts=${contracts} />`}
     ${
       metering !== null &&
       html`<${Card} title="Metered, without money">
@@ -204,24 +203,25 @@ function Notices({
 }
 
 /** What came against what is due, and what was signed for it. */
-function Delivered({ rows, contracts }: { rows: readonly Row[]; contracts: readonly Contract[] }) {
-  if (rows.length < 2) return null;
-  const times = rows.map(({ at_ms }) => at_ms / 1000);
+function Delivered({ contracts }: { contracts: readonly Contract[] }) {
   const due = contracts.reduce((sum, { rate_hashes_per_second: rate }) => sum + Number(rate ?? 0), 0);
-  const lines = [{ name: 'delivered', tone: 1, isFilled: true }];
-  const values = [rows.map((row) => row.hashes_per_second_5m)];
-  if (due > 0) {
-    lines.push({ name: 'due', tone: 2, isFilled: false });
-    values.push(rows.map(() => due));
-  }
+  const signed = contracts.reduce((sum, { channel }) => sum + BigInt(channel.paid_sat), 0n);
+  const lines = (span: Span): readonly Shown<Row>[] => [
+    {
+      ...{ name: 'delivered', tone: 1, isFilled: true },
+      of: (row) => (span === '6 h' ? row.hashes_per_second_5m : row.hashes_per_second_1h),
+    },
+    ...(due > 0 ? [{ name: 'due', tone: 2, of: () => due } as const] : []),
+  ];
   return html`<div class="columns">
-    <${Card} title=${due > 0 ? 'Delivered against due' : 'Delivered'}>
-      <${Chart} label="delivered" lines=${lines} times=${times} values=${values} format=${hashrate} />
-    <//>
-    <${Card} title="Signed">
-      <${Chart} label="signed" lines=${[{ name: 'signed', tone: 3, isFilled: true }]} times=${times}
-        values=${[rows.map((row) => Number(row.signed_sat))]} format=${(value: number) => grouped(value)} />
-      <p class="note">sats of the contracts that run; now <${Sats} value=${rows.at(-1)!.signed_sat} /></p>
+    <${History} title=${due > 0 ? 'Delivered against due' : 'Delivered'} label="delivered"
+      lines=${lines} format=${hashrate} />
+    <${History} title="Signed" label="signed" lines=${() => SIGNED} format=${grouped}>
+      <p class="note">sats of the contracts that run; now <${Sats} value=${signed} /></p>
     <//>
   </div>`;
 }
+
+const SIGNED: readonly Shown<Row>[] = [
+  { name: 'signed', tone: 3, isFilled: true, of: (row) => Number(row.signed_sat) },
+];

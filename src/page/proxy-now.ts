@@ -1,7 +1,7 @@
 import { type Alert, alertsOf } from './alerts.ts';
-import { type Answer, ask, askAll } from './api.ts';
-import { Chart } from './chart.ts';
+import { type Answer, ask } from './api.ts';
 import { ago, grouped, hashrate, percent, sats, words } from './format.ts';
+import { History, type Span, useHistory } from './history.ts';
 import { html } from './html.ts';
 import { useLive, useNow, usePolled } from './live.ts';
 import { Card, Facts, Failed, Mark, Notice, Sats, Tile, Waiting } from './parts.ts';
@@ -12,14 +12,13 @@ type Status = Answer<'proxy', 'getStatus'>;
 type Row = Answer<'proxy', 'listHistory'>;
 
 const STATUS_MS = 5_000;
-const HISTORY_MS = 30_000;
 const FIVE_MINUTES_MS = 300_000;
 
 /** Is it paying, are the machines well, and what is to be done. */
 export function ProxyNow() {
   const sample = useLive().sample as Sample | undefined;
   const status = usePolled((signal) => ask<Status>('/status?miners=0', signal), STATUS_MS);
-  const history = usePolled((signal) => askAll<Row>('/history', signal), HISTORY_MS);
+  const history = useHistory<Row>();
   if (sample === undefined) return html`<${Waiting} />`;
   const rows = history.value ?? [];
   return html`
@@ -35,24 +34,21 @@ export function ProxyNow() {
         ? html`<${Failed} error=${status.error} />`
         : html`<${Strip} status=${status.value} />`
     }
-    <${Card} title="Hashrate">
-      ${
-        rows.length < 2
-          ? html`<p class="note">The line begins with its second row, ten seconds from the start.</p>`
-          : html`<${Chart} label="hashrate" format=${hashrate}
-              lines=${[
-                { name: 'over 5 minutes', tone: 1, isFilled: true },
-                { name: 'over an hour', tone: 2 },
-              ]}
-              times=${rows.map(({ at_ms }) => at_ms / 1000)}
-              values=${[
-                rows.map((row) => row.hashes_per_second_5m),
-                rows.map((row) => row.hashes_per_second_1h),
-              ]} />`
-      }
-    <//>
+    <${History} title="Hashrate" label="hashrate" format=${hashrate} lines=${ratesOver} />
     ${status.value !== undefined && html`<${Rejects} rejected=${status.value.shares.rejected} />`}
   `;
+}
+
+const overFive = { name: 'over 5 minutes', of: (row: Row) => row.hashes_per_second_5m } as const;
+const overHour = { name: 'over an hour', of: (row: Row) => row.hashes_per_second_1h } as const;
+const overDay = { name: 'over a day', of: (row: Row) => row.hashes_per_second_24h } as const;
+
+function ratesOver(span: Span) {
+  const [shorter, longer] = span === '6 h' ? [overFive, overHour] : [overHour, overDay];
+  return [
+    { ...shorter, tone: 1, isFilled: true },
+    { ...longer, tone: 2 },
+  ] as const;
 }
 
 function Alerts({ alerts }: { alerts: readonly Alert[] }) {

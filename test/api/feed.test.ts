@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { Feed } from '../../src/api/feed.ts';
+import { Feed, type Row } from '../../src/api/feed.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
 
@@ -9,6 +9,7 @@ const sample = z.object({ paid_sat: z.string(), sessions: z.int() });
 function stand() {
   const time = new VirtualTime();
   const shown = { paidSat: 0n, sessions: 1, secret: 'key' };
+  const hours: Row[] = [];
   let run = 0;
   const bytes = (size: number): Uint8Array => {
     run += 1;
@@ -19,6 +20,7 @@ function stand() {
       clock: time.clock,
       timers: time.timers,
       random: { bytes },
+      hours: { rows: hours, keep: (row) => void hours.push(row) },
     });
     feed.start();
     return feed;
@@ -148,5 +150,27 @@ describe('the history', () => {
     feed.stop();
     await time.advance(60_000);
     expect(feed.rows.at(-1)!.sequence).toBe(2_161);
+  });
+
+  it('keeps how each hour ended, by its number, once', async () => {
+    const { time, shown, begin } = stand();
+    const feed = begin();
+    const hourOf = (): number => Math.floor(time.clock.nowMs() / 3_600_000);
+    const first = hourOf();
+    while (hourOf() === first) {
+      expect(feed.hours).toEqual([]);
+      await time.advance(10_000);
+    }
+    shown.sessions = 3;
+    while (hourOf() < first + 3) await time.advance(10_000);
+    expect(feed.hours.map(({ sequence, ['sessions']: sessions }) => [sequence, sessions])).toEqual([
+      [first, 1],
+      [first + 1, 3],
+      [first + 2, 3],
+    ]);
+    for (const { sequence, at_ms } of feed.hours) {
+      expect(at_ms).toBeGreaterThanOrEqual((sequence + 1) * 3_600_000);
+      expect(at_ms).toBeLessThanOrEqual((sequence + 1) * 3_600_000 + 10_000);
+    }
   });
 });

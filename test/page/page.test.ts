@@ -7,6 +7,7 @@ import { pageOf } from '../../src/daemon/page-files.ts';
 import { placesOf } from '../../src/page/dag-places.ts';
 import { EventLines } from '../../src/page/event-lines.ts';
 import { ago, btc, grouped, percent, price, sats, si, span } from '../../src/page/format.ts';
+import { joined, plotted } from '../../src/page/plotted.ts';
 import { windowOf } from '../../src/page/rows.ts';
 import { filesUnder, readSource } from '../source-tree.ts';
 
@@ -66,6 +67,14 @@ describe('what is served', () => {
     }
     expect(bytes).toBeGreaterThan(30_000);
     expect(bytes).toBeLessThan(150_000);
+  });
+
+  it('is whole in the package: the build copies what is no module', () => {
+    const { scripts } = JSON.parse(readSource('package.json')) as { scripts: Record<string, string> };
+    const others = filesUnder('src/page').filter((path) => /\.(?:css|svg)$/.test(path));
+    expect(others.length).toBeGreaterThan(2);
+    for (const path of others)
+      expect(scripts['build'], path).toContain(`'${path.slice('src/page/'.length)}'`);
   });
 
   it('is not sent again to who has it', async () => {
@@ -207,5 +216,25 @@ describe('the braid', () => {
       c: { column: 1, row: 0 },
       new: { column: 2, row: 0 },
     });
+  });
+});
+
+describe('a chart of what was', () => {
+  const rows = (...hours: readonly number[]) => hours.map((hour) => ({ at_ms: hour * 3_600_000, hour }));
+
+  it('has the hours of the ledger before what the daemon remembers, each moment once', () => {
+    const hoursOf = (all: readonly { readonly hour: number }[]) => all.map(({ hour }) => hour);
+    expect(hoursOf(joined(rows(1, 2, 3, 4), rows(2.5, 2.6)))).toEqual([1, 2, 2.5, 2.6]);
+    expect(hoursOf(joined(rows(1, 2), []))).toEqual([1, 2]);
+    expect(hoursOf(joined([], rows(7)))).toEqual([7]);
+  });
+
+  it('breaks where the daemon did not run', () => {
+    const { times, values } = plotted(rows(1, 2, 5, 5.1), [({ hour }) => hour, () => 9]);
+    expect(times).toEqual([3600, 7200, 7201, 18_000, 18_360]);
+    expect(values).toEqual([
+      [1, 2, null, 5, 5.1],
+      [9, 9, null, 9, 9],
+    ]);
   });
 });
