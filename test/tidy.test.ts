@@ -383,7 +383,7 @@ describe('words', () => {
       '^src/(chain/tip-tracker|daemon/doctor-remote|miner/refusals|miner/work-jobs|mining/clock-offsets).ts$',
       '^src/(chain/chain-clock|maker/market|operator/maker-offer|cli/channel|cli/evidence|daemon/watch).ts$',
       '^src/(api/feed|auditor/auditor|daemon/write-journal|downstream/server/server|log/pino-logger|upstream/dag-view).ts$',
-      '^src/daemon/(clock-actions|system-view).ts$',
+      '^src/daemon/(clock-actions|system-view|timeline).ts$',
       '^src/settlement/(auditor-link|ladder-writer|minute-keeper|notice-board|tip-log-keeper).ts$',
     ].join('|'),
   );

@@ -17,6 +17,7 @@ import {
   miner,
   proxyContract,
   proxyStatus,
+  timelineRow,
   workerRow,
   workerTable,
 } from './proxy-schemas.ts';
@@ -46,6 +47,7 @@ const getSystem = {
   summary: 'what it runs on and with: readiness, configuration, ledger, job, warnings',
 } as const satisfies Operation;
 const getContract = { ...byContract, name: 'getContract', summary: 'one contract' } as const;
+const TIMELINE_MOST = 500;
 /** Rows of workers that are looked at together. */
 const WORKERS_MOST = 300;
 const listContracts = { ...list, name: 'listContracts', path: '/contracts', summary: 'contracts' } as const;
@@ -132,6 +134,20 @@ export const READS = {
     getContract: { ...getContract, answer: proxyContract },
     listStreams,
     listWrites,
+    listTimeline: {
+      ...{ ...list, name: 'listTimeline', path: '/timeline', answer: timelineRow },
+      query: pageQuery.extend({
+        newest: z.coerce
+          .number()
+          .int()
+          .min(1)
+          .max(TIMELINE_MOST)
+          .default(TIMELINE_MOST)
+          .describe('at most'),
+      }),
+      summary:
+        'what happened since the start: blocks, switches, states, miners that come and go; oldest first',
+    },
     ...historyOf(SAMPLES.proxy),
     getDag: { ...read, name: 'getDag', path: '/dag', summary: 'the newest of each braid', answer: dag },
   },

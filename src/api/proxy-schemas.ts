@@ -86,6 +86,22 @@ export const workerTable = z.object({
   items: z.array(workerRow),
 });
 
+/** What a row of the timeline is about. */
+export const timelineType = z.enum([
+  ...(['start', 'block', 'switch', 'destination', 'contract', 'channel', 'peer'] as const),
+  ...(['ledger', 'node', 'chain', 'came', 'went'] as const),
+]);
+export const timelineRow = z.object({
+  number: count.describe('from 1, since the start'),
+  at_ms: timeMs,
+  type: timelineType,
+  subject: text.describe('name of the destination, contract or node'),
+  contract: id.nullable(),
+  before: text.nullable().describe('null for what was not there; of what is counted the number'),
+  after: text.nullable().describe('null for what is not there any more'),
+  note: text.nullable().describe('of miners the newest: the name is its to make up'),
+});
+
 /** A pool or node that is mined to, or a contract's own jobs. */
 export const destination = z.object({
   name: text,

@@ -7,6 +7,7 @@ import { VERSION } from '../base/version.ts';
 import type { Api } from '../http/server.ts';
 import { destinationStatus } from '../mining/destination-status.ts';
 import { workerTable } from '../mining/worker-table.ts';
+import { isServing } from '../upstream/failover.ts';
 import {
   type ApiDeps,
   serveActions,
@@ -19,6 +20,7 @@ import { proxyChannelActions } from './channel-actions.ts';
 import { heightOf, needsPeer } from './contract-state.ts';
 import { marketActions } from './market-actions.ts';
 import { contractStatuses, minerViews, type ProxyParts, proxyStatus } from './proxy-status.ts';
+import { proxyTimeline } from './proxy-timeline.ts';
 import type { Reload } from './reload.ts';
 import { streamView } from './stream-actions.ts';
 import type { systemView } from './system-view.ts';
@@ -38,7 +40,7 @@ export function proxyApi(
   const asked = proxyChannelActions(contracts, facts.chain);
   const actions = { ...asked, ...taking, ...market, ...deps.reload.actions };
   const served = [
-    ...proxyReads(facts, deps.system),
+    ...proxyReads(facts, deps.system, proxyTimeline(facts, deps)),
     ...serveHistory(SAMPLES.proxy, READS.proxy, () => proxySample(facts), deps),
     ...serveActions(WRITES.proxy, actions),
     serveWrites(deps.journals),
@@ -47,7 +49,11 @@ export function proxyApi(
   return createApi('proxy', served, { ...servingDeps(deps, config.dataDir), isPublic });
 }
 
-function proxyReads(facts: ProxyParts, system: ReturnType<typeof systemView>): Served[] {
+function proxyReads(
+  facts: ProxyParts,
+  system: ReturnType<typeof systemView>,
+  timeline: ReturnType<typeof proxyTimeline>,
+): Served[] {
   const { mining, contracts } = facts;
   const {
     getStatus,
@@ -59,6 +65,7 @@ function proxyReads(facts: ProxyParts, system: ReturnType<typeof systemView>): S
     listContracts,
     getContract,
     listStreams,
+    listTimeline,
     getDag,
   } = READS.proxy;
   const sides = () => [...contracts.all.map(({ side }) => side), ...contracts.earlier];
@@ -90,6 +97,11 @@ function proxyReads(facts: ProxyParts, system: ReturnType<typeof systemView>): S
       () => sides().map(({ moneyStream }) => streamView(moneyStream)),
       ({ stream }) => stream,
     ),
+    servePage(
+      listTimeline,
+      ({ query }) => timeline.rows.slice(-query.newest),
+      ({ number }) => numberKey(number),
+    ),
     serve(getDag, () => mining.braidpoolNodes.map(({ newest }) => newest)),
   ];
 }
@@ -119,7 +131,7 @@ function proxySample(facts: ProxyParts) {
   const statuses = contracts.all.map(({ side }) => side.status);
   return {
     ...{ sessions, destination: mining.destination },
-    destinations_up: destinationStatus(facts).filter(({ up }) => up).length,
+    destinations_up: mining.destinations.filter(({ health }) => isServing(health)).length,
     hashes_per_second_1m: rates.oneMinute,
     hashes_per_second_5m: rates.fiveMinutes,
     hashes_per_second_1h: rates.oneHour,

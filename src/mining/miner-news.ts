@@ -14,6 +14,8 @@ export type MinerNewsDeps = { readonly log: Logger; readonly monotonicMs: () => 
 export class MinerNews {
   readonly #deps: MinerNewsDeps;
   readonly #bucket: TokenBucket;
+  /** Since the start, whether a line told of them or not. */
+  readonly seen = { came: { count: 0, newest: '' }, went: { count: 0, newest: '' } };
   #came = 0;
   #went = 0;
 
@@ -27,6 +29,7 @@ export class MinerNews {
     if (workers.length > 1) return;
     const agent = printable(userAgent ?? '', '?').slice(0, NAME_CHARS);
     const name = printable(worker, '?').slice(0, NAME_CHARS);
+    this.seen.came = { count: this.seen.came.count + 1, newest: name };
     if (this.#mayTell()) this.#tell({ session: id, address, worker: name, agent }, 'a miner came');
     else this.#came += 1;
   }
@@ -40,6 +43,7 @@ export class MinerNews {
     if (worker === undefined) return;
     const seconds = Math.round((this.#deps.monotonicMs() - connectedAtMonotonicMs) / 1000);
     const name = printable(worker.name, '?').slice(0, NAME_CHARS);
+    this.seen.went = { count: this.seen.went.count + 1, newest: name };
     const fields = { session: id, address, worker: name, reason, seconds, accepted, rejected };
     if (this.#mayTell()) this.#tell(fields, 'a miner went');
     else this.#went += 1;

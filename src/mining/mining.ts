@@ -101,6 +101,7 @@ export class Mining {
   readonly stats = { blocksFound: 0 };
   readonly clockOffsets: ClockOffsets;
   readonly luck = new WorkerLuck();
+  readonly news: MinerNews;
   readonly #deps: MiningDeps;
   readonly #resting: RestingGenerations;
   /** The destinations of the configuration, by name. */
@@ -157,7 +158,7 @@ export class Mining {
       },
       clock.monotonicMs(),
     );
-    const news = new MinerNews({
+    this.news = new MinerNews({
       ...{ log: log.child({ part: 'downstream' }), monotonicMs: () => clock.monotonicMs() },
     });
     this.server = new DownstreamServer(
@@ -176,9 +177,9 @@ export class Mining {
         log: log.child({ part: 'downstream' }),
         route: (session) => this.router.route(session),
         chooseRouting: (session, destination) => this.linked.chooseRouting(session, destination),
-        onAuthorized: (session, worker) => news.came(session, worker),
+        onAuthorized: (session, worker) => this.news.came(session, worker),
         onClosed: (session, reason) => {
-          news.went(session, reason);
+          this.news.went(session, reason);
           this.linked.closed(session);
         },
       },

@@ -53,7 +53,8 @@ export async function request(path: string, options: Options = {}): Promise<Resp
   try {
     response = await fetch(BASE + path, { ...options, headers });
   } catch (error) {
-    if (options.signal?.aborted === true) throw error;
+    const isLate = error instanceof DOMException && error.name === 'TimeoutError';
+    if (options.signal?.aborted === true && !isLate) throw error;
     throw new ApiError(0, 'unreachable', 'the daemon does not answer', 'see whether it runs');
   }
   if (response.ok) return response;

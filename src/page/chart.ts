@@ -93,7 +93,7 @@ function optionsOf(
   const font = `12px ${style.fontFamily}`;
   return {
     ...{ width: Math.max(200, element.clientWidth), height, legend: { show: false } },
-    ...{ padding: [12, 8, 0, 0], cursor: { y: false, drag: { x: false, y: false } } },
+    ...{ padding: [12, 26, 0, 0], cursor: { y: false, drag: { x: false, y: false } } },
     hooks: { setCursor: [({ cursor }) => point(cursor.idx ?? undefined)] },
     scales: { y: { range: (_plot, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
     axes: [

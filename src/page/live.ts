@@ -1,5 +1,5 @@
 import { createContext } from 'preact';
-import { useContext, useEffect, useState } from 'preact/hooks';
+import { useContext, useEffect, useRef, useState } from 'preact/hooks';
 import { ApiError, request } from './api.ts';
 import { EventLines } from './event-lines.ts';
 
@@ -116,6 +116,13 @@ function seen(gone: AbortSignal): Promise<void> {
   });
 }
 
+/** Something that is shown and could not be read anew. */
+export type Late = { readonly asOfMs: number; readonly error: ApiError };
+/** Told of each thing that is polled whether it is late, by a key of its own. */
+export const LateContext = createContext<(key: object, late: Late | undefined) => void>(() => {});
+/** Longer than any read of a daemon that is well. */
+const ANSWER_MS = 20_000;
+
 export type Polled<T> = {
   readonly value: T | undefined;
   readonly error: ApiError | undefined;
@@ -132,10 +139,10 @@ export function usePolled<T>(
   everyMs: number,
   key = '',
 ): Polled<T> {
-  const [state, setState] = useState<Pick<Polled<T>, 'value' | 'error'>>({
-    value: undefined,
-    error: undefined,
+  const [state, setState] = useState<Pick<Polled<T>, 'value' | 'error'> & { readonly asOfMs: number }>({
+    ...{ value: undefined, error: undefined, asOfMs: 0 },
   });
+  useLate(state);
   const [turn, setTurn] = useState(0);
   useEffect(() => {
     const gone = new AbortController();
@@ -144,12 +151,12 @@ export function usePolled<T>(
       await seen(gone.signal);
       if (gone.signal.aborted) return;
       try {
-        const value = await load(gone.signal);
-        if (!gone.signal.aborted) setState({ value, error: undefined });
+        const value = await load(AbortSignal.any([gone.signal, AbortSignal.timeout(ANSWER_MS)]));
+        if (!gone.signal.aborted) setState({ value, error: undefined, asOfMs: Date.now() });
       } catch (error) {
         if (gone.signal.aborted) return;
         const told = error instanceof ApiError ? error : new ApiError(0, 'page', String(error), '');
-        setState(({ value }) => ({ value, error: told }));
+        setState((before) => ({ ...before, error: told }));
       }
       if (!gone.signal.aborted) timer = setTimeout(() => void look(), everyMs);
     };
@@ -160,6 +167,21 @@ export function usePolled<T>(
     };
   }, [everyMs, key, turn]);
   return { ...state, again: () => setTurn((before) => before + 1) };
+}
+
+/** Says that what is shown is old, as long as it is. What was never read says so in its place. */
+function useLate({
+  value,
+  error,
+  asOfMs,
+}: Pick<Polled<unknown>, 'value' | 'error'> & { asOfMs: number }): void {
+  const tell = useContext(LateContext);
+  const key = useRef({});
+  useEffect(() => {
+    if (error === undefined || value === undefined) return;
+    tell(key.current, { asOfMs, error });
+    return () => tell(key.current, undefined);
+  }, [error, asOfMs]);
 }
 
 /** The time, told anew each second. */

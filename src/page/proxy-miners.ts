@@ -45,7 +45,7 @@ export function ProxyMiners() {
   return html`<${Card} title="Workers" aside=${aside}>
     <${Table} label="workers" rows=${items} columns=${columnsOf(now)} keyOf=${(row: Worker) => row.name}
       order=${FIRST} far=${{ count: matched, offset, look: setWanted }}
-      more=${(row: Worker) => html`<${Sessions} worker=${row.name} now=${now} />`} />
+      more=${(row: Worker) => html`<${Sessions} row=${row} now=${now} />`} />
     ${matched === 0 && html`<p class="note">No worker is called so.</p>`}
   <//>`;
 }
@@ -127,7 +127,8 @@ function columnsOf(now: number): readonly Column<Worker>[] {
 }
 
 /** The connections of a worker. */
-function Sessions({ worker, now }: { worker: string; now: number }) {
+function Sessions({ row, now }: { row: Worker; now: number }) {
+  const { name: worker } = row;
   const way = `/miners?limit=${SESSIONS_SHOWN}&worker=${encodeURIComponent(worker)}`;
   const { value, error } = usePolled(
     (signal) => ask<{ items: Miner[]; next_cursor: string | null }>(way, signal),
@@ -136,6 +137,7 @@ function Sessions({ worker, now }: { worker: string; now: number }) {
   );
   if (value === undefined) return html`<${Failed} error=${error} />`;
   return html`<div class="stack">
+    <${Facts} rows=${RATES.map(([title, key]) => [`Hashrate, ${title}`, hashrate(row[key])])} />
     ${value.items.map((session) => {
       const luck = session.workers.find(({ name }) => name === worker)?.luck?.upstream;
       return html`<${Facts} key=${session.id} rows=${[

@@ -5,6 +5,7 @@ import { History, type Span, useHistory } from './history.ts';
 import { html } from './html.ts';
 import { useLive, useNow, usePolled } from './live.ts';
 import { Card, Facts, Failed, Mark, Notice, Sats, Tile, Waiting } from './parts.ts';
+import { ProxyTimeline } from './timeline.ts';
 import { REJECTS } from './words.ts';
 
 type Sample = Answer<'proxy', 'followEvents'>;
@@ -35,6 +36,7 @@ export function ProxyNow() {
         : html`<${Strip} status=${status.value} />`
     }
     <${History} title="Hashrate" label="hashrate" format=${hashrate} lines=${ratesOver} />
+    <${ProxyTimeline} />
     ${status.value !== undefined && html`<${Rejects} rejected=${status.value.shares.rejected} />`}
   `;
 }
@@ -137,7 +139,7 @@ function Strip({ status }: { status: Status }) {
     <${Facts} rows=${[
       [
         'Work from',
-        current === undefined
+        current === undefined || status.destination === 'none'
           ? html`<${Mark} tone="bad">nowhere<//>`
           : html`<${Mark} tone=${current.up ? 'good' : 'bad'}>${status.destination} ${current.up ? '' : 'is down'}<//>`,
       ],

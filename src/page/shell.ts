@@ -1,11 +1,19 @@
 import { render } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useCallback, useEffect, useState } from 'preact/hooks';
 import { keepToken, token } from './api.ts';
 import { clock, hashrate } from './format.ts';
 import { type Child, html } from './html.ts';
-import { type Connection, type Live, LiveContext, useEvents, useNow } from './live.ts';
+import {
+  type Connection,
+  type Late,
+  LateContext,
+  type Live,
+  LiveContext,
+  useEvents,
+  useNow,
+} from './live.ts';
 import { Locked } from './locked.ts';
-import { Mark, type Tone } from './parts.ts';
+import { Mark, Notice, type Tone } from './parts.ts';
 
 /** A tab of the page of a daemon. */
 export type Tab = {
@@ -68,7 +76,7 @@ function Shell({ daemon, tabs, rateOf, alertOf }: PageOptions) {
       ${
         live.connection === 'locked'
           ? html`<${Locked} wasGiven=${held !== null} take=${take} />`
-          : html`<${tab.View} key=${tab.path} />`
+          : html`<${Timely} key=${tab.path} View=${tab.View} />`
       }
     </main>
     <footer>
@@ -78,6 +86,28 @@ function Shell({ daemon, tabs, rateOf, alertOf }: PageOptions) {
         html`<button type="button" class="plain" onClick=${() => take('')}>forget the token</button>`
       }
     </footer>
+  <//>`;
+}
+
+/** A tab, and where something of it is old, since when. */
+function Timely({ View }: Pick<Tab, 'View'>) {
+  const [all, setAll] = useState<ReadonlyMap<object, Late>>(new Map());
+  const tell = useCallback((key: object, late: Late | undefined) => {
+    setAll((before) => {
+      const after = new Map(before);
+      if (late === undefined) after.delete(key);
+      else after.set(key, late);
+      return after;
+    });
+  }, []);
+  const [oldest] = [...all.values()].toSorted((a, b) => a.asOfMs - b.asOfMs);
+  return html`<${LateContext.Provider} value=${tell}>
+    ${
+      oldest !== undefined &&
+      html`<${Notice} tone="warn" title=${`data of ${clock(oldest.asOfMs)}`}>
+        Not read since: ${oldest.error.message}; ${oldest.error.hint}<//>`
+    }
+    <${View} />
   <//>`;
 }
 

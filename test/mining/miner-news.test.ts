@@ -55,6 +55,10 @@ describe('news of miners', () => {
     for (let id = 0; id < 5_000; id += 1) news.came(session(id), 'farm.1');
     for (let id = 0; id < 30; id += 1) news.went(session(id), 'let_go');
     expect(lines).toHaveLength(20);
+    expect(news.seen).toEqual({
+      came: { count: 5_000, newest: 'farm.1' },
+      went: { count: 30, newest: 'farm.1' },
+    });
     advance(10_000);
     news.came(session(6_000), 'farm.2');
     expect(lines).toHaveLength(21);

@@ -56,6 +56,16 @@ describe.each(ROLES)('while a contract is delivered to, the page of the %s', (ro
         await visit.expectReachable();
       }
       expect(await visit.page.title()).not.toContain('▲');
+      if (role !== 'proxy') return;
+      await visit.tab('now');
+      const timeline = visit.page.getByRole('region', { name: 'timeline' });
+      await visit.page.getByRole('button', { name: 'all', exact: true }).click();
+      // The oldest are last.
+      await until('the start of the proxy', async () => {
+        await timeline.evaluate((box: { scrollTo(x: number, y: number): void }) => box.scrollTo(0, 1e6));
+        return (await timeline.getByText('The proxy started').count()) === 1 ? true : undefined;
+      });
+      await timeline.getByText('The channel of first is open').waitFor();
     });
   });
 
@@ -137,9 +147,13 @@ describe.each(ROLES)('when its stream is cut, the page of the %s', (role) => {
       await until('a mark in the title', async () =>
         (await visit.page.title()).includes('▲') ? true : undefined,
       );
+      const late = visit.page.locator('main').getByText('data of');
+      await late.waitFor();
+      expect(await late.innerText()).toMatch(/data of \d\d:\d\d:\d\d/);
       await visit.look(tabs[0]!, false);
       relay.mend();
       await heard.getByText('stale data').waitFor({ state: 'detached' });
+      await late.waitFor({ state: 'detached' });
       for (const tab of tabs) await visit.tab(tab);
       visit.expectSound();
     });

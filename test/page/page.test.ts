@@ -3,12 +3,14 @@ import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { timelineType } from '../../src/api/proxy-schemas.ts';
 import { pageOf } from '../../src/daemon/page-files.ts';
 import { placesOf } from '../../src/page/dag-places.ts';
 import { EventLines } from '../../src/page/event-lines.ts';
 import { ago, btc, grouped, percent, price, sats, si, span } from '../../src/page/format.ts';
 import { joined, plotted } from '../../src/page/plotted.ts';
 import { windowOf } from '../../src/page/rows.ts';
+import { type Happening, toldOf } from '../../src/page/timeline-words.ts';
 import { filesUnder, readSource } from '../source-tree.ts';
 
 const page = pageOf('proxy');
@@ -236,5 +238,42 @@ describe('a chart of what was', () => {
       [1, 2, null, 5, 5.1],
       [9, 9, null, 9, 9],
     ]);
+  });
+});
+
+describe('the timeline', () => {
+  const row = (type: Happening['type'], before: string | null, after: string | null, note = '') => {
+    return toldOf({
+      ...{ number: 1, at_ms: 1, type, subject: 'farm', contract: null },
+      before,
+      after,
+      note,
+    });
+  };
+
+  it('says what happened in words, and whether that is good', () => {
+    expect(row('block', '1', '3')).toEqual({ tone: 'good', says: '2 blocks were found, 3 in all.' });
+    expect(row('switch', 'pool', 'none').tone).toBe('bad');
+    expect(row('destination', 'down', 'up')).toEqual({ tone: 'good', says: 'farm gives work.' });
+    expect(row('contract', 'pending', 'live').says).toBe('farm runs.');
+    expect(row('channel', 'opening', 'funding').says).toMatch(/^The channel of farm waits/);
+    expect(row('channel', 'funding', 'open').says).toBe('The channel of farm is open.');
+    expect(row('went', '4', '5', 'rig7').says).toBe('rig7 went.');
+    expect(row('came', '4', '9', 'rig7').says).toBe('rig7 and 4 others came.');
+  });
+
+  it('has words for every type, and for what is new or gone', () => {
+    for (const type of timelineType.options)
+      for (const [before, after] of [
+        [null, '1'],
+        ['1', '2'],
+        ['1', null],
+      ] as const) {
+        const isCounted = ['block', 'came', 'went'].includes(type);
+        if (isCounted && after === null) continue;
+        const { says } = row(type, before, after);
+        expect(says, type).toMatch(/^[A-Za-z0-9].*\.$/);
+        expect(says, type).not.toMatch(/undefined|NaN/);
+      }
   });
 });
