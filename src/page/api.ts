@@ -86,6 +86,19 @@ export async function askAll<T>(path: string, signal?: AbortSignal): Promise<T[]
   return rows;
 }
 
+/** A list as a table, all its pages under one head. Throws `ApiError`. */
+export async function askCsv(path: string): Promise<string> {
+  const parts: string[] = [];
+  for (let cursor: string | null = ''; cursor !== null; ) {
+    const next = cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`;
+    const response = await request(`${path}?format=csv&limit=${PAGE_ROWS}${next}`);
+    const text = await response.text();
+    parts.push(parts.length === 0 ? text : text.slice(text.indexOf('\n') + 1));
+    cursor = response.headers.get('next-cursor');
+  }
+  return parts.join('');
+}
+
 /** Has something done. Throws `ApiError`. */
 export async function act(path: string, body: object): Promise<Readonly<Record<string, unknown>>> {
   const headers = { 'content-type': 'application/json' };

@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
-import { clock } from './format.ts';
+import { clock, instant } from './format.ts';
 import { html } from './html.ts';
 
 /** One line of a chart; `isFilled` for an amount, not for a limit. */
@@ -47,6 +47,7 @@ export function Chart({ label, lines, times, values, format, height = 220 }: Cha
     };
   }, [shape, height]);
   useEffect(() => plot.current?.setData(data), [times.at(-1), times.length, values]);
+  const timeOf = (times.at(-1) ?? 0) - (times[0] ?? 0) < DAY_SECONDS ? clock : instant;
   const last = lines.map(({ name }, at) => {
     const value = values[at]?.findLast((each) => each !== null);
     return `${name} ${value === undefined || value === null ? 'none' : format(value)}`;
@@ -65,7 +66,7 @@ export function Chart({ label, lines, times, values, format, height = 220 }: Cha
           }</span></span>`
         );
       })}
-      ${pointed !== undefined && html`<span class="number">${clock((times[pointed] ?? 0) * 1000)}</span>`}
+      ${pointed !== undefined && html`<span class="number">${timeOf((times[pointed] ?? 0) * 1000)}</span>`}
     </figcaption>
   </figure>`;
 }
@@ -111,11 +112,17 @@ function optionsOf(
 }
 
 const TIME = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+const DAY = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
+const DAY_SECONDS = 86_400;
 
-/** With seconds where marks are less than a minute apart. */
+/** With seconds where marks are less than a minute apart; a day begins with its date. */
 function timesOf(unixSeconds: readonly number[]): string[] {
   const [first = 0, second = 0] = unixSeconds;
-  return unixSeconds.map((at) => (second - first < 60 ? clock(at * 1000) : TIME.format(at * 1000)));
+  return unixSeconds.map((at) => {
+    const time = TIME.format(at * 1000);
+    if (time === '00:00') return DAY.format(at * 1000);
+    return second - first < 60 ? clock(at * 1000) : time;
+  });
 }
 
 /** A line in a cell: where the last value lies among those before it. */

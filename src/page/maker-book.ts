@@ -1,3 +1,4 @@
+import { Csv } from './csv.ts';
 import { Figure, Sat, Work } from './figure.ts';
 import { hashrate, price, words, work } from './format.ts';
 import { html } from './html.ts';
@@ -77,8 +78,7 @@ function States({ contracts }: { contracts: readonly Contract[] }) {
 
 function Contracts({ rows, value }: { rows: readonly Bought[]; value: string | null }) {
   if (rows.length === 0) return null;
-  return html`<${Card} title="Contracts" aside=${html`<a
-    class="button" href="/api/v1/contracts?format=csv" download>CSV</a>`}>
+  return html`<${Card} title="Contracts" aside=${html`<${Csv} path="/contracts" name="contracts.csv" />`}>
     <${Table} label="contracts" rows=${rows} columns=${columnsOf(value)} more=${More}
       keyOf=${({ contract }: Bought) => contract.contract_id} order=${{ key: 'open', isDescending: true }} />
   <//>`;

@@ -1,3 +1,4 @@
+import { Csv } from './csv.ts';
 import { Figure, Work } from './figure.ts';
 import { grouped, words, work } from './format.ts';
 import { html } from './html.ts';
@@ -22,8 +23,7 @@ export function MakerPools() {
         ? html`<${Notice}
           title="No pool of this maker">Contracts on its own jobs need a <code>[[pool]]</code>; those on the
             miner's jobs do not.<//>`
-        : html`<${Card} title="Pools" aside=${html`<a
-          class="button" href="/api/v1/pools?format=csv" download>CSV</a>`}>
+        : html`<${Card} title="Pools" aside=${html`<${Csv} path="/pools" name="pools.csv" />`}>
             <${Table} label="pools" rows=${rows} columns=${POOLS} more=${More}
               keyOf=${({ pool }: Row) => pool.name} />
           <//>`

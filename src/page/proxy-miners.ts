@@ -1,6 +1,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { type Answer, ask } from './api.ts';
 import { Sparkline } from './chart.ts';
+import { Csv } from './csv.ts';
 import { ago, grouped, hashrate, instant, percent, si } from './format.ts';
 import { Guide } from './guide.ts';
 import { html } from './html.ts';
@@ -41,7 +42,7 @@ export function ProxyMiners() {
     <span class="number">${grouped(matched)} of ${grouped(total)}, ${hashrate(rate)}</span>
     <label>Filter <input type="search" value=${words} placeholder="name, address, model"
       onInput=${(event: InputEvent) => setWords((event.currentTarget as HTMLInputElement).value)} /></label>
-    <a class="button" href="/api/v1/miners?format=csv&limit=500" download="miners.csv">CSV</a>`;
+    <${Csv} path="/miners" name="miners.csv" />`;
   return html`<${Card} title="Workers" aside=${aside}>
     <${Table} label="workers" rows=${items} columns=${columnsOf(now)} keyOf=${(row: Worker) => row.name}
       order=${FIRST} far=${{ count: matched, offset, look: setWanted }}

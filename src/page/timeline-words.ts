@@ -21,7 +21,7 @@ export function toldOf(row: Happening): Told {
 }
 
 const TELL: Readonly<Record<Happening['type'], (row: Happening) => Told>> = {
-  start: ({ after }) => told('idle', `The proxy started, version ${after}.`),
+  start: ({ after }) => told('idle', `The proxy started (${after}).`),
   block: ({ before, after }) => {
     const count = Number(after) - Number(before);
     return told('good', `${count === 1 ? 'A block was' : `${count} blocks were`} found, ${after} in all.`);

@@ -1,3 +1,4 @@
+import { text } from 'node:stream/consumers';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../e2e/evidence.ts';
 import { apiOf } from './figures.ts';
@@ -75,6 +76,13 @@ describe.each([
         );
         await visit.look(`at ${part}`, false);
       }
+      const [download] = await Promise.all([
+        page.waitForEvent('download'),
+        page.getByRole('button', { name: 'CSV' }).click(),
+      ]);
+      const lines = (await text(await download.createReadStream())).trimEnd().split('\r\n');
+      expect(lines.length).toBe(miners + 1);
+      expect(new Set(lines).size).toBe(miners + 1);
       const [last] = (await byName(miners - 1)).items;
       await page.getByRole('searchbox').fill(last!.name.toUpperCase());
       await counted(1);

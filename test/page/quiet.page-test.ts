@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { startAsics } from '../../src/devnet/asic/asic.ts';
 import { until } from '../e2e/evidence.ts';
 import { apiOf, expectFigures } from './figures.ts';
-import { type Role, startEmpty, startRuled, Undo, type Urls } from './scenes.ts';
+import { type Role, RULED_HOUR, startEmpty, startRuled, Undo, type Urls } from './scenes.ts';
 import { type Visit, visiting } from './visit.ts';
 
 const ROLES = ['proxy', 'maker', 'auditor'] as const satisfies readonly Role[];
@@ -35,6 +35,13 @@ describe.each(ROLES)('where nothing is yet, the page of the %s', (role) => {
 });
 
 describe('where a side is in default, the page of the auditor', () => {
+  it('goes on from hours that are in its ledger', async () => {
+    const hours = () => apiOf<{ items: unknown[] }>(ruled, '/history?step=hour');
+    expect((await hours()).items).toContainEqual(RULED_HOUR);
+    const { items } = await apiOf<{ items: object[] }>(ruled, '/history');
+    expect(items).not.toContainEqual(RULED_HOUR);
+  });
+
   it('has a mark in its title, shows the logs minute by minute, and the figures of the API', async () => {
     await visiting({ scene: 'ruled-auditor', url: ruled }, async (visit) => {
       await visit.tab('cases');

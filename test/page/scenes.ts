@@ -115,6 +115,12 @@ export async function startCrowd(undo: Undo): Promise<Crowd> {
   };
 }
 
+/** An hour that the ledger of `startRuled` has. */
+export const RULED_HOUR = {
+  ...{ sequence: 490_000, at_ms: 490_001 * 3_600_000, contracts: 3, minutes: 180, connections: 2 },
+  in_default: 1,
+} as const;
+
 /** An auditor that starts from its disk, with a case in which the miner delivered nothing for hours. */
 export async function startRuled(undo: Undo): Promise<string> {
   const directory = undo.folder('ruled');
@@ -145,6 +151,8 @@ listen = "127.0.0.1:${port}"
   for (const kind of ['audited', 'audited_channel', 'minutes'])
     for (const { id, body } of await stand.auditorLedger.list(kind))
       await ledger.appendNow([{ type: 'put', kind, id, body }]);
+  const body = JSON.stringify({ version: 1, ...RULED_HOUR });
+  await ledger.appendNow([{ type: 'put', kind: 'history_hour', id: '0007', body }]);
   await ledger.close();
   await stand.stop();
   const logFile = join(directory, 'auditor.log');
