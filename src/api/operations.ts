@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { book } from './book-schemas.ts';
 import { count, decimal, height, id, text, timeMs } from './fields.ts';
+import { fleet } from './fleet-schemas.ts';
 import {
   auditedContract,
   auditedMinute,
@@ -149,6 +150,10 @@ export const READS = {
         'what happened since the start: blocks, switches, states, miners that come and go; oldest first',
     },
     ...historyOf(SAMPLES.proxy),
+    getFleet: {
+      ...{ ...read, name: 'getFleet', path: '/fleet', answer: fleet },
+      summary: 'the instances that share its ledger, and what would be if one died',
+    },
     getDag: { ...read, name: 'getDag', path: '/dag', summary: 'the newest of each braid', answer: dag },
   },
   maker: {
@@ -335,6 +340,19 @@ export const WRITES = {
   proxy: {
     ...DAEMON_WRITES,
     ...CONTRACT_WRITES,
+    'fleet/drain': {
+      ...{
+        role: 'operate',
+        summary: 'has an instance let go of its miners and channels, until it is started anew',
+      },
+      ...{ body: z.object({ ...dryRun, instance: text }) },
+      answer: z.object({ instance: text, drains: z.boolean() }),
+    },
+    'fleet/move': {
+      ...{ role: 'operate', summary: 'hands the channel of a contract to an instance' },
+      ...{ body: z.object({ ...dryRun, name: text, instance: text }) },
+      answer: z.object({ name: text, resource: text, from: text, to: text, moves: z.boolean() }),
+    },
     'market/ask': {
       ...{ role: 'operate', summary: 'asks the makers of the configuration what they pay' },
       ...{ body: z.object({}), answer: quotes },

@@ -38,6 +38,7 @@ type LedgerValues = {
   readonly keep: number;
   readonly url: string | undefined;
   readonly instance: string | undefined;
+  readonly site: string | undefined;
   readonly passwordFile: string | undefined;
   readonly tlsCaFile: string | undefined;
   readonly singleServer: boolean;
@@ -73,9 +74,9 @@ export function commonOf(values: CommonValues, context: Context): CommonConfig {
 }
 
 function postgresOf(values: LedgerValues, context: Context): LedgerConfig['postgres'] {
-  const { url, instance, passwordFile, tlsCaFile, singleServer, standby } = values;
+  const { url, instance, site, passwordFile, tlsCaFile, singleServer, standby } = values;
   if (url === undefined) {
-    const lonely = { instance, password_file: passwordFile, tls_ca_file: tlsCaFile, standby };
+    const lonely = { instance, site, password_file: passwordFile, tls_ca_file: tlsCaFile, standby };
     for (const [name, value] of Object.entries(lonely))
       if (value !== undefined) context.refuse(`ledger.${name}`, 'is of a PostgreSQL: name ledger.url too');
     return undefined;
@@ -90,7 +91,8 @@ function postgresOf(values: LedgerValues, context: Context): LedgerConfig['postg
   const secret =
     passwordFile === undefined ? undefined : context.secretFile('ledger.password_file', passwordFile);
   const ca = tlsCaFile === undefined ? undefined : context.textFile('ledger.tls_ca_file', tlsCaFile);
-  return { url, instance, passwordFile: secret, tlsCaFile: ca, singleServer, standbyMs: standby };
+  const place = { url, instance, site: site ?? '', passwordFile: secret, tlsCaFile: ca };
+  return { ...place, singleServer, standbyMs: standby };
 }
 
 type NodeValues = {

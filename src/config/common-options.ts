@@ -37,6 +37,9 @@ export const LEDGER = section('The ledger: a file in data_dir, or a PostgreSQL.'
   instance: optional(NAME, 'proxy-1', {
     doc: 'The name of this daemon there, of no other daemon at the same database.',
   }),
+  site: optional(NAME, 'hall-3', {
+    doc: 'Where this daemon stands: shown by `fleet status`, and nothing else.',
+  }),
   passwordFile: optional(SECRET_PATH, '/etc/sharestream/postgres-password', {
     secret: true,
     doc: 'File with the password of the user there, mode 0600. Default: PGPASSWORD in the environment, or none.',

@@ -14,6 +14,8 @@ export type LedgerConfig = {
     | {
         readonly url: string;
         readonly instance: string;
+        /** Where it stands, in the operator's words. */
+        readonly site: string;
         readonly passwordFile: string | undefined;
         readonly tlsCaFile: string | undefined;
         readonly singleServer: boolean;

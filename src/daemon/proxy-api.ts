@@ -18,6 +18,8 @@ import {
 } from './api-parts.ts';
 import { proxyChannelActions } from './channel-actions.ts';
 import { heightOf, needsPeer } from './contract-state.ts';
+import { fleetActions } from './fleet-actions.ts';
+import { fleetOf } from './fleet-news.ts';
 import { marketActions } from './market-actions.ts';
 import { contractStatuses, minerViews, type ProxyParts, proxyStatus } from './proxy-status.ts';
 import { proxyTimeline } from './proxy-timeline.ts';
@@ -38,7 +40,8 @@ export function proxyApi(
   const taking = takeActions(config, facts);
   const market = marketActions(facts, { take: taking['contract/take']!, log: deps.log });
   const asked = proxyChannelActions(contracts, facts.chain);
-  const actions = { ...asked, ...taking, ...market, ...deps.reload.actions };
+  const asks = fleetActions(facts.fleet?.tables);
+  const actions = { ...asked, ...taking, ...market, ...asks, ...deps.reload.actions };
   const served = [
     ...proxyReads(facts, deps.system, proxyTimeline(facts, deps)),
     ...serveHistory(SAMPLES.proxy, READS.proxy, () => proxySample(facts), deps),
@@ -66,6 +69,7 @@ function proxyReads(
     getContract,
     listStreams,
     listTimeline,
+    getFleet,
     getDag,
   } = READS.proxy;
   const sides = () => [...contracts.all.map(({ side }) => side), ...contracts.earlier];
@@ -102,6 +106,7 @@ function proxyReads(
       ({ query }) => timeline.rows.slice(-query.newest),
       ({ number }) => numberKey(number),
     ),
+    serve(getFleet, () => fleetOf(facts)),
     serve(getDag, () => mining.braidpoolNodes.map(({ newest }) => newest)),
   ];
 }

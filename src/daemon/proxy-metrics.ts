@@ -26,7 +26,8 @@ export function proxySources(facts: ProxyParts, log: DaemonLog): MetricSources<'
     ...ledgerSources(ledger),
     ...upkeepSources(facts.upkeep),
     ledger_held: () => (durability.level === 'sound' ? 0 : 1),
-    miners_let_go: () => (server.letGoCause === undefined ? 0 : 1),
+    // A drain was asked for.
+    miners_let_go: () => (server.letGoCause === undefined || server.letGoCause === 'drained' ? 0 : 1),
     ...daemonSources(facts.waiting, log, server.stats.refused),
     ...(chain === undefined ? {} : chainSources(chain)),
     ...downstreamSources(facts),

@@ -31,6 +31,7 @@ import type { ContractRunner } from './contract-runner.ts';
 import { EXPIRY_NEAR_BLOCKS } from './contract-state.ts';
 import type { Descriptors } from './descriptors.ts';
 import type { Durability, DurabilityLevel } from './durability.ts';
+import type { FleetMember } from './fleet-member.ts';
 import type { LaterPart, WaitingPart } from './later-part.ts';
 import { leavingView } from './leaving.ts';
 import type { LedgerUpkeep } from './ledger-upkeep.ts';
@@ -55,6 +56,8 @@ export type ProxyParts = {
   readonly descriptors: Pick<Descriptors, 'status'>;
   /** Whom the logs of contracts are told. */
   readonly auditor?: AuditorLink;
+  /** What it is among the instances of its database; undefined where the ledger is its own. */
+  readonly fleet?: FleetMember;
   /** What miners do not wait for. */
   readonly waiting: LaterPart[];
 };

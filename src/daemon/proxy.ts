@@ -36,6 +36,7 @@ import { armCrashPoint, type CrashPoint } from './crash-points.ts';
 import { makeDataDir } from './data-dir.ts';
 import { watchDescriptors } from './descriptors.ts';
 import { Durability, type DurabilityLevel, IDLE } from './durability.ts';
+import { joinFleet } from './fleet-news.ts';
 import { openKeys } from './node-keys.ts';
 import { laterPart, PATIENCE_MS, startPage } from './page.ts';
 import { pageOf } from './page-files.ts';
@@ -146,6 +147,8 @@ async function build(
     ...auditorOf(config, undo, { ledger, signer, requests, log }),
     descriptors: watchDescriptors(undo, { timers, log }),
     ...(chain === undefined ? {} : { chain }),
+    ...(memory.unusable === undefined &&
+      (await joinFleet({ ...parts, mining }, { undo, run: memory.run, log }))),
   };
   undo.defer(() => mining.stop());
   await mining.start();

@@ -10,6 +10,7 @@ import { easiestTarget } from '../contract/terms-access.ts';
 import { MEMBER_KIND, ORDER_KIND, parseOrder, printMember, SLICES_KIND } from '../fleet/evidence-order.ts';
 import { parseSlices } from '../fleet/exposure-slices.ts';
 import { Fence } from '../fleet/fenced.ts';
+import type { ContractNews } from '../fleet/instance-news.ts';
 import { Owner } from '../fleet/owner.ts';
 import { ownershipOptions } from '../fleet/ownership.ts';
 import { SliceGate } from '../fleet/slice-gate.ts';
@@ -102,6 +103,9 @@ export class SharedContract {
   #stopTip: (() => void) | undefined;
   #looking: Promise<void> | undefined;
   #isStopped = false;
+  #stopping: Promise<void> | undefined;
+  /** Others are to have the channel, for good. */
+  #isLeaving = false;
   #lastError: string | undefined;
 
   constructor(network: NetworkName, config: ContractConfig, deps: SharedContractDeps) {
@@ -166,6 +170,24 @@ export class SharedContract {
     };
   }
 
+  /** What the other instances are told of it. */
+  get news(): ContractNews {
+    const { name, resource, is_owner: isOwner, granted_hashes: grantedHashes } = this.status;
+    const leaseMs = this.#config.leaseMs ?? 0;
+    return { name, resource, isOwner, leaseMs, grantedHashes, doneHashes: this.#gate.doneHashes };
+  }
+
+  /** Whether this proxy is to have the channel, or another was named. */
+  want(isWanted: boolean): void {
+    if (isWanted !== this.#owner.state.isWanted) this.#owner.want(isWanted && !this.#isLeaving);
+  }
+
+  /** Others have the channel from now on; shares are taken as before. */
+  leaveChannel(): void {
+    this.#isLeaving = true;
+    this.#owner.want(false);
+  }
+
   /** Takes a share that is about to be sold, or not: see `SliceGate.admits`. */
   admits(workHashes: bigint): boolean {
     const isTaken = this.#gate.admits(workHashes);
@@ -183,7 +205,12 @@ export class SharedContract {
   }
 
   /** Leaves it to the others: the channel, and what was not used of the slice. */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
     this.#isStopped = true;
     this.#timer?.cancel();
     this.#gate.shut();

@@ -123,7 +123,7 @@ export class Owner implements Hold {
         this.#keep(leases.giveBack(effect.lease).catch(() => {}));
         break;
       case 'own':
-        log.info({ resource, token: effect.lease.token }, 'this instance owns the channel');
+        log.info({ resource, token: effect.lease.token }, 'this instance has the lease');
         onOwn(effect.lease);
         break;
       case 'stop':
@@ -136,8 +136,8 @@ export class Owner implements Hold {
     const { log, onStop } = this.#deps;
     const { resource } = this.#state;
     const fields = { resource, code: 'lease_lost', detail: STOPS[why] };
-    if (why === 'left') log.info(fields, 'this instance leaves the channel');
-    else log.warn(fields, 'this instance acts no more for the channel');
+    if (why === 'left') log.info(fields, 'this instance gives the lease back');
+    else log.warn(fields, 'this instance acts no more under the lease');
     this.#keep(onStop(why).then(() => this.#take({ type: 'stopped' })));
   }
 

@@ -22,6 +22,8 @@ export type LeaseRow = Lease & {
   readonly leftMs: number;
   /** Who wrote last under it: where what belongs to the resource is. Undefined before the first write. */
   readonly home: string | undefined;
+  /** Whom it is to be handed to, and for how long nobody else takes it. */
+  readonly wanted: { readonly instance: string; readonly leftMs: number } | undefined;
 };
 
 /** A lease that was asked for: taken by the one who asks, or who has it. */

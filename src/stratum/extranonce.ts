@@ -53,10 +53,20 @@ export function upstreamExtranonce2(extranonce: Uint8Array, upstreamExtranonce2S
 
 const BLOCKS = 256;
 
+/** Ids from `first` on, so many: a multiple of 256. */
+export type SessionIdRange = { readonly first: number; readonly count: number };
+
+export type SessionIdsOptions = {
+  readonly size: 1 | 2 | 3 | 4;
+  readonly quarantineMs: number;
+  /** Default: all of that size. */
+  readonly range?: SessionIdRange | undefined;
+};
+
 /**
- * Session ids: unique among live sessions, in sequence from a random start, and not given again for
- * `quarantineMs` after their session ended, since its jobs may live on and the same prefix would repeat its
- * work (`WIRE.md`).
+ * Session ids of a range: unique among live sessions, in sequence from a random start, and not given again
+ * for `quarantineMs` after their session ended, since its jobs may live on and the same prefix would repeat
+ * its work (`WIRE.md`).
  *
  * The quarantine costs no memory an id: the space is cut into 256 blocks walked in a circle, a block
  * keeps the time of its last release, and the walk enters a block only when that is long enough ago. Ids
@@ -66,19 +76,23 @@ export class SessionIds {
   readonly #size: number;
   readonly #quarantineMs: number;
   readonly #live = new Set<number>();
+  readonly #first: number;
   readonly #blockSize: number;
   readonly #releasedAtMs = new Float64Array(BLOCKS).fill(Number.NEGATIVE_INFINITY);
   readonly #skip = new Set<number>();
   #block: number;
   #offset: number;
 
-  constructor(options: { readonly size: 1 | 2 | 3 | 4; readonly quarantineMs: number }, random: Random) {
-    this.#size = options.size;
-    this.#quarantineMs = options.quarantineMs;
-    this.#blockSize = 256 ** (options.size - 1);
-    const bytes = random.bytes(options.size);
+  constructor({ size, quarantineMs, range }: SessionIdsOptions, random: Random) {
+    const { first, count } = range ?? { first: 0, count: 256 ** size };
+    assert(count % BLOCKS === 0 && first >= 0 && first + count <= 256 ** size, 'session_id_range', first);
+    this.#size = size;
+    this.#quarantineMs = quarantineMs;
+    this.#first = first;
+    this.#blockSize = count / BLOCKS;
+    const bytes = random.bytes(size);
     this.#block = bytes[0]!;
-    this.#offset = bytes.subarray(1).reduce((sum, byte) => sum * 256 + byte, 0);
+    this.#offset = bytes.subarray(1).reduce((sum, byte) => sum * 256 + byte, 0) % this.#blockSize;
   }
 
   get liveCount(): number {
@@ -104,9 +118,10 @@ export class SessionIds {
   /** Ends the use of an id, which then stays in quarantine. */
   release(id: number, monotonicMs: number): void {
     assert(this.#live.delete(id), 'session_id_live', id);
-    const block = Math.floor(id / this.#blockSize);
+    const place = id - this.#first;
+    const block = Math.floor(place / this.#blockSize);
     this.#releasedAtMs[block] = monotonicMs;
-    if (block === this.#block && id % this.#blockSize >= this.#offset) this.#skip.add(id);
+    if (block === this.#block && place % this.#blockSize >= this.#offset) this.#skip.add(id);
   }
 
   bytesOf(id: number): Uint8Array {
@@ -119,7 +134,7 @@ export class SessionIds {
 
   #nextInBlock(): number | undefined {
     while (this.#offset < this.#blockSize) {
-      const id = this.#block * this.#blockSize + this.#offset;
+      const id = this.#first + this.#block * this.#blockSize + this.#offset;
       this.#offset += 1;
       if (!this.#live.has(id) && !this.#skip.delete(id)) return id;
     }

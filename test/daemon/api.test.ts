@@ -84,6 +84,8 @@ const WRITES: Readonly<Record<string, Write>> = {
   // The stage names no [sell], and has asked for nothing.
   'market/ask': [{}, 'config_invalid'],
   'market/take': [{ quote: '00'.repeat(16) }, 'quote_unknown'],
+  'fleet/drain': [{ instance: 'proxy' }, 'wrong_status'],
+  'fleet/move': [{ name: 'one', instance: 'proxy' }, 'wrong_status'],
   'metering/end': [{}, 'unknown_channel'],
   'config/reload': [{}],
   'pool/paid': [{ pool: 'of nobody', hashes: '1' }, 'config_invalid'],

@@ -57,6 +57,43 @@ describe('jobs', () => {
     expect(test.server.stats.closed).toEqual({ moved: 2 });
   });
 
+  for (const reconnectAtClose of [false, true])
+    it(`end in a drain once shares are answered (told to come anew: ${reconnectAtClose})`, async () => {
+      const test = await withWork({ options: { reconnectAtClose } });
+      const miner = test.miner();
+      const job = paramsOf((await miner.start()).lines.at(-1))[0] as string;
+      miner.send(submitOf(1, job));
+      await test.submitted(1);
+      const drained = test.server.drain();
+      expect(test.server.letGoCause).toBe('drained');
+      // Another comes, and is not served.
+      await test.miner().closed;
+      expect(test.server.sessionCount).toBe(1);
+      test.server.settle(test.submissions[0]!, 'accepted');
+      test.server.flush();
+      expect(await miner.next()).toMatchObject({ id: 1, result: true });
+      if (reconnectAtClose) expect(await miner.next()).toMatchObject({ method: 'client.reconnect' });
+      await miner.closed;
+      await drained;
+      expect(test.server.stats.closed).toEqual({ let_go: 1 });
+      expect(test.server.stats.refusedLetGo).toBe(1);
+    });
+
+  it('of a range of session ids that is lost end, and others have ids of the next range', async () => {
+    const test = await withWork();
+    const before = test.miner();
+    test.server.setSessionIds({ first: 0x01_00_00_00, count: 1024 }, false);
+    const old = await before.start();
+    expect(old.extranonce1.slice(0, 5)).toBe('01000');
+    test.server.setSessionIds({ first: 0x7f_00_00_00, count: 1024 }, false);
+    const next = test.miner();
+    expect((await next.start()).extranonce1.slice(0, 5)).toBe('7f000');
+    expect(test.server.sessionCount).toBe(2);
+    test.server.setSessionIds(undefined, true);
+    await Promise.all([before.closed, next.closed]);
+    expect(test.server.stats.closed).toEqual({ moved: 2 });
+  });
+
   it('follow a session to another destination by a plain clean notify', async () => {
     const test = await withWork({ verdict: () => 'accepted' });
     const other = test.jobs.add(

@@ -67,5 +67,5 @@ export type DownstreamDeps = {
 
 export const DEFAULT_SANCTIONS: SanctionOptions = { resendAfter: 100, reconnectAfter: 300, banAfter: 1000 };
 
-/** Why miners are better served elsewhere: nothing can be kept, or there is no work. */
-export type LetGoCause = 'ledger' | 'upstream';
+/** Why miners are better served elsewhere: nothing can be kept, there is no work, or it was asked for. */
+export type LetGoCause = 'ledger' | 'upstream' | 'drained';

@@ -5,6 +5,7 @@ import type { Timer } from '../../base/clock.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { Job } from '../../jobs/job.ts';
 import { type ShareTarget, shareTargetOf, type Verdict } from '../../shares/share.ts';
+import type { SessionIdRange } from '../../stratum/extranonce.ts';
 import { SharedFramer } from '../../stratum/framing.ts';
 import type { JobId } from '../../stratum/job-id.ts';
 import { printPing, printReconnect, printShowMessage } from '../../stratum/server-messages.ts';
@@ -45,6 +46,9 @@ const SHARE_TARGETS = 4096;
 const KEEP_ALIVE_MS = 55_000;
 /** A connection that said nothing for so long may be gone unseen. */
 const SILENT_MS = 10_000;
+/** Sessions that leave in a second of a drain, of many an eighth: others are not to be flooded. */
+const DRAINED_LEAST = 100;
+const DRAINED_PART = 8;
 /** A machine that works has earned something after so long. */
 const EARNING_MS = 10 * 60_000;
 const PING = printPing('"ping"');
@@ -67,8 +71,11 @@ export class DownstreamServer {
   readonly #lingering = new Map<Socket, number>();
   readonly #throttled = new Set<Session>();
   readonly #departures = new Departures<Session>((session) => {
-    if (session.isStarted) session.send(printReconnect());
-    session.close('moved');
+    const isLetGo = this.#letGo.has('drained');
+    // Who is let go need not come back here, so the operator says whether he is told to come at once.
+    const isTold = session.isStarted && (!isLetGo || this.#options.reconnectAtClose === true);
+    if (isTold) session.send(printReconnect());
+    session.close(isLetGo ? 'let_go' : 'moved');
   });
   readonly #silent = new SilentSessions<Session>({
     sessions: () => this.#sessions.values(),
@@ -89,6 +96,7 @@ export class DownstreamServer {
   readonly #letGo = new Set<LetGoCause>();
   #isClosing = false;
   #onDrained: (() => void) | undefined;
+  #onEmpty: (() => void) | undefined;
 
   constructor(options: DownstreamOptions, deps: DownstreamDeps) {
     checkOptions(options);
@@ -266,6 +274,7 @@ export class DownstreamServer {
       this.#throttled.delete(session);
       session.resume();
     }
+    if (this.#letGo.has('drained')) this.#drainSome();
     this.#departures.tick(monotonicMs);
     this.#listeners.tick(monotonicMs);
     this.stats.badProxyHeaders = this.#listeners.stats.badProxyHeaders;
@@ -289,6 +298,33 @@ export class DownstreamServer {
     this.#readClock();
     this.flush();
     for (const session of [...this.#sessions.values()]) session.close('let_go');
+  }
+
+  /**
+   * Takes no more connections, and has the sessions leave a few at a time, each once its shares are answered.
+   * Resolves when the last is gone. It is for good.
+   */
+  async drain(): Promise<void> {
+    this.#letGo.add('drained');
+    this.#drainSome();
+    await new Promise<void>((resolve) => {
+      this.#onEmpty = resolve;
+      if (this.#sessions.size === 0 || this.#isClosing) resolve();
+    });
+  }
+
+  #drainSome(): void {
+    const most = Math.max(DRAINED_LEAST, Math.ceil(this.#sessions.size / DRAINED_PART));
+    for (const session of [...this.#sessions.values()].slice(0, most)) this.reconnect(session);
+  }
+
+  /**
+   * New session ids, which are extranonce1s, are of this range from now on.
+   * @param isLost somebody else may have the range before: sessions with ids of it leave
+   */
+  setSessionIds(range: SessionIdRange | undefined, isLost: boolean): void {
+    const before = this.#identities.setRange(range);
+    if (isLost) for (const session of before) this.reconnect(session);
   }
 
   /** Serves miners again, as far as this cause goes; false where they were not let go for it. */
@@ -436,6 +472,7 @@ export class DownstreamServer {
       const mayResume = session.isStarted && reason !== 'banned' && !this.#isClosing;
       this.#identities.leave(session.identity, mayResume ? session.memory() : undefined);
     }
+    if (this.#sessions.size === 0) this.#onEmpty?.();
     if (reason !== 'not_stratum') {
       this.#deps.log.debug({ session: session.id, address: session.address, reason }, 'session closed');
     }

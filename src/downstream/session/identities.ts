@@ -4,7 +4,7 @@ import { toHex } from '../../base/bytes.ts';
 import type { Random } from '../../base/clock.ts';
 import { CodedError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
-import { SessionIds } from '../../stratum/extranonce.ts';
+import { type SessionIdRange, SessionIds } from '../../stratum/extranonce.ts';
 import type { JobId } from '../../stratum/job-id.ts';
 
 const TOKEN_BYTES = 8;
@@ -26,6 +26,16 @@ export class Identity {
   /** Made anew each time: kept, it would be the largest thing a session has here. */
   get extranonce1(): Uint8Array {
     return this.#ids.bytesOf(this.id);
+  }
+
+  /** Its id is free for others, once it has rested. */
+  release(monotonicMs: number): void {
+    this.#ids.release(this.id, monotonicMs);
+  }
+
+  /** Its id is of these. */
+  isOf(ids: SessionIds): boolean {
+    return this.#ids === ids;
   }
 }
 
@@ -58,7 +68,8 @@ const RESUME_MS = 600_000;
  * miner. At any time an id belongs to at most one session, live or resumable, and rests between owners.
  */
 export class Identities<Holder> {
-  readonly #ids: SessionIds;
+  readonly #options: Pick<IdentitiesOptions, 'idSize' | 'quarantineMs'>;
+  #ids: SessionIds;
   readonly #random: Random;
   readonly #now: () => number;
   #resumable: number;
@@ -71,9 +82,9 @@ export class Identities<Holder> {
     options: IdentitiesOptions,
     deps: { readonly random: Random; readonly monotonicMs: () => number },
   ) {
-    const { idSize, quarantineMs } = options;
-    this.#ids = new SessionIds({ size: idSize, quarantineMs }, deps.random);
+    this.#options = options;
     this.#random = deps.random;
+    this.#ids = this.#idsOf(undefined);
     this.#now = deps.monotonicMs;
     this.#resumable = options.resumable ?? LIMITS.resumableSessions;
     this.#departed = new LRUCache({
@@ -84,7 +95,7 @@ export class Identities<Holder> {
       dispose: ({ identity }, _token, reason) => {
         if (reason === 'delete') return;
         if (reason === 'evict') this.stats.forgotten += 1;
-        this.#ids.release(identity.id, this.#now());
+        identity.release(this.#now());
       },
     });
   }
@@ -93,6 +104,21 @@ export class Identities<Holder> {
   setResuming({ resumable, resumeMs }: Pick<IdentitiesOptions, 'resumable' | 'resumeMs'>): void {
     this.#resumable = resumable ?? LIMITS.resumableSessions;
     this.#departed.ttl = resumeMs ?? RESUME_MS;
+  }
+
+  /**
+   * New sessions have ids of this range from now on; what ended sessions left behind is forgotten. Sessions
+   * that are live keep theirs: their holders.
+   */
+  setRange(range: SessionIdRange | undefined): readonly Holder[] {
+    this.#ids = this.#idsOf(range);
+    this.#departed.clear();
+    return [...this.#live.values()];
+  }
+
+  #idsOf(range: SessionIdRange | undefined): SessionIds {
+    const { idSize: size, quarantineMs } = this.#options;
+    return new SessionIds({ size, quarantineMs, range }, this.#random);
   }
 
   get liveCount(): number {
@@ -134,9 +160,10 @@ export class Identities<Holder> {
   leave(identity: Identity, memory: SessionMemory | undefined): void {
     assert(this.#live.delete(identity.token), 'identity_live', identity.id);
     const isCrowded = this.#departed.size >= this.#resumable / 2;
-    const isKept = memory !== undefined && this.#resumable > 0 && (memory.hasEarned || !isCrowded);
+    const isResumable = memory !== undefined && this.#resumable > 0 && identity.isOf(this.#ids);
+    const isKept = isResumable && (memory.hasEarned || !isCrowded);
     if (!isKept) {
-      this.#ids.release(identity.id, this.#now());
+      identity.release(this.#now());
     } else this.#departed.set(identity.token, { identity, memory });
   }
 

@@ -152,6 +152,45 @@ export const POSTGRES_MIGRATIONS: readonly Migration[] = [
       END $body$;
     `,
   },
+  {
+    name: 'instances, leases to hand over, ranges of extranonces',
+    sql: `
+      CREATE TABLE sharestream.instance (
+        instance text PRIMARY KEY,
+        run bigint NOT NULL,
+        told bytea NOT NULL CHECK (length(told) <= 16384),
+        seen timestamptz NOT NULL,
+        -- The run of it that is to let go of its miners and its leases.
+        drained_run bigint
+      ) WITH (fillfactor = 50);
+      ALTER TABLE sharestream.lease ADD COLUMN wanted text, ADD COLUMN wanted_until timestamptz;
+      CREATE TABLE sharestream.extranonce_range (
+        number integer PRIMARY KEY,
+        owner text,
+        token bigint NOT NULL DEFAULT 0,
+        until timestamptz NOT NULL DEFAULT '-infinity'
+      ) WITH (fillfactor = 50);
+      INSERT INTO sharestream.extranonce_range (number) SELECT generate_series(0, 2047);
+      CREATE FUNCTION sharestream.range_token_rises() RETURNS trigger LANGUAGE plpgsql AS
+        $body$ BEGIN
+          IF TG_OP = 'DELETE' OR NEW.token < OLD.token OR NEW.number <> OLD.number
+              OR (NEW.token = OLD.token AND NEW.owner IS DISTINCT FROM OLD.owner)
+            THEN RAISE EXCEPTION 'the token of a range only rises, and each has one owner'; END IF;
+          RETURN NEW;
+        END $body$;
+      CREATE TRIGGER range_token_rises BEFORE UPDATE OR DELETE ON sharestream.extranonce_range
+        FOR EACH ROW EXECUTE FUNCTION sharestream.range_token_rises();
+      DO $body$ BEGIN
+        IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'sharestream_reader') THEN
+          GRANT SELECT ON sharestream.instance, sharestream.extranonce_range TO sharestream_reader;
+        END IF;
+        IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'sharestream_writer') THEN
+          GRANT SELECT, INSERT, UPDATE, DELETE ON sharestream.instance TO sharestream_writer;
+          GRANT SELECT, UPDATE ON sharestream.extranonce_range TO sharestream_writer;
+        END IF;
+      END $body$;
+    `,
+  },
 ];
 
 /**

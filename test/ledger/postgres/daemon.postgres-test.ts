@@ -50,7 +50,8 @@ async function proxyUntil(line: string): Promise<string> {
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (chunk: string) => {
       output += chunk;
-      if (output.includes(line)) child.kill('SIGTERM');
+      // A second signal would have it end at once.
+      if (output.includes(line) && !child.killed) child.kill('SIGTERM');
     });
   await once(child, 'close');
   return output;
@@ -67,8 +68,19 @@ it('a proxy keeps its ledger there, and commands read it', async () => {
     status: 0,
     output: expect.stringContaining('the ledger is sound'),
   });
-  expect(command('ledger', 'migrate').output).toContain('all 2 migrations');
-  expect(command('fleet', 'status').output).toMatch(/^instance proxy-1 {2}\d+ rows, the last at 20/);
+  expect(command('ledger', 'migrate').output).toContain('all 3 migrations');
+  expect(command('fleet', 'status').output).toMatch(
+    /^instance proxy-1 {2}(here|gone), [\d.]+ s ago {2}\d+\.\d+\.\d+ {2}0 sessions, 0 H\/s, /,
+  );
+  // What it had is free again.
+  expect(
+    await stand.sql("SELECT number FROM sharestream.extranonce_range WHERE until > '-infinity'"),
+  ).toHaveLength(2);
+  expect(
+    await stand.sql('SELECT number FROM sharestream.extranonce_range WHERE until > clock_timestamp()'),
+  ).toEqual([]);
+  expect(command('fleet', 'drain').output).toContain('say which');
+  expect(command('fleet', 'drain', 'proxy-1').output).toContain('daemon_unreachable');
   expect(command('fleet', 'verify')).toEqual({
     status: 0,
     output: expect.stringMatching(/^proxy-1: \d+ rows, head [0-9a-f]{64}\nthe ledger is sound/),

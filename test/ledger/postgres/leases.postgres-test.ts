@@ -3,7 +3,9 @@ import { codeOf } from '../../../src/base/errors.ts';
 import { type Lease, leaseEntry } from '../../../src/ledger/lease.ts';
 import type { Ledger } from '../../../src/ledger/ledger.ts';
 import type { PostgresOptions } from '../../../src/ledger/postgres/address.ts';
+import { ExtranonceRanges } from '../../../src/ledger/postgres/extranonce-ranges.ts';
 import { FleetReader, takeOver } from '../../../src/ledger/postgres/fleet-reader.ts';
+import { PostgresInstances, TOLD_BYTES } from '../../../src/ledger/postgres/instances.ts';
 import { PostgresLeases } from '../../../src/ledger/postgres/leases.ts';
 import { openPostgresLedger } from '../../../src/ledger/postgres/postgres-ledger.ts';
 import { verifyPostgresFleet } from '../../../src/ledger/postgres/verify-fleet.ts';
@@ -117,6 +119,100 @@ describe('a lease', () => {
       'DELETE FROM sharestream.lease WHERE',
     ])
       await expect(stand.sql(`${sql} resource = '${resource}'::bytea`)).rejects.toThrow(/only rises/);
+  });
+});
+
+describe('a lease that is to be handed over', () => {
+  it('is taken by the one that was named alone, and its owner hears of it', async () => {
+    const [a, b, c] = [await instance(), await instance(), await instance()];
+    const told = new PostgresInstances(a.options);
+    closers.push(() => told.close());
+    const resource = newChannel();
+    const first = await taken(a.leases, resource);
+    expect(await told.tell(1, '{}')).toEqual({ isDrained: false, toHandOver: [] });
+    expect(await c.leases.want(resource, b.own, LONG_MS)).toBe(true);
+    expect(await told.tell(1, '{}')).toEqual({ isDrained: false, toHandOver: [resource] });
+    // Until it is given back it is its owner's.
+    expect(await a.leases.renew(first, LONG_MS)).toBe(true);
+    await a.leases.giveBack(first);
+    for (const { leases } of [a, c]) {
+      const answer = await leases.take(resource, LONG_MS);
+      // There is no use in asking again soon.
+      expect(answer.type === 'held' && answer.leftMs > LONG_MS / 2).toBe(true);
+    }
+    expect(await a.leases.list(resource)).toMatchObject([{ wanted: { instance: b.own } }]);
+    expect(await taken(b.leases, resource)).toEqual({ resource, token: 2 });
+    expect(await b.leases.list(resource)).toMatchObject([{ owner: b.own, wanted: undefined }]);
+    expect(await told.tell(1, '{}')).toEqual({ isDrained: false, toHandOver: [] });
+    expect(await a.leases.want(newChannel(), b.own, LONG_MS)).toBe(false);
+  });
+
+  it("is anybody's again where it was not taken in time", async () => {
+    const [a, b] = [await instance(), await instance()];
+    const resource = newChannel();
+    const first = await taken(a.leases, resource);
+    await a.leases.want(resource, 'nobody', 50);
+    await a.leases.giveBack(first);
+    await until(async () => (await b.leases.take(resource, LONG_MS)).type === 'taken');
+  });
+});
+
+describe('instances', () => {
+  it('are known by what each told last, and a run of theirs is drained, not the next', async () => {
+    const [a, b] = [await instance(), await instance()];
+    const [ofA, ofB] = [new PostgresInstances(a.options), new PostgresInstances(b.options)];
+    closers.push(async () => void (await Promise.all([ofA.close(), ofB.close()])));
+    await ofA.tell(7, 'first');
+    await ofB.tell(8, 'other');
+    await ofA.tell(7, 'second');
+    const rows = async () =>
+      (await ofA.list()).filter(({ instance: name }) => [a.own, b.own].includes(name));
+    const [row] = await rows();
+    expect(row).toMatchObject({ instance: a.own, run: 7, told: 'second', isDrained: false });
+    expect(row!.agoMs).toBeLessThan(60_000);
+    expect(await ofB.drain(a.own)).toBe(true);
+    expect(await ofB.drain('nobody')).toBe(false);
+    expect(await ofA.tell(7, 'second')).toMatchObject({ isDrained: true });
+    expect(await ofB.tell(8, 'other')).toMatchObject({ isDrained: false });
+    expect(await ofA.tell(9, 'third')).toMatchObject({ isDrained: false });
+    // An earlier run that wakes up says nothing any more.
+    expect(await ofA.tell(7, 'old')).toEqual({ isDrained: false, toHandOver: [] });
+    expect((await rows()).map(({ told: body }) => body)).toEqual(['third', 'other']);
+    await expect(ofA.tell(9, 'x'.repeat(TOLD_BYTES + 1))).rejects.toThrow(/ledger_io/);
+    await ofA.forget(LONG_MS);
+    expect((await rows()).map(({ told: body }) => body)).toEqual(['third', 'other']);
+    await stand.sql(`UPDATE sharestream.instance SET seen = seen - interval '2 hours' WHERE run = 8`);
+    await ofA.forget(LONG_MS);
+    // Its chain is there all the same.
+    expect((await rows()).map(({ told: body }) => body)).toEqual(['third', undefined]);
+  });
+});
+
+describe('ranges of session ids', () => {
+  it('are never of two instances, however many ask at once, and rest between two', async () => {
+    const options = Array.from({ length: 6 }, () => stand.options());
+    const all = options.map((each) => new ExtranonceRanges(each, LONG_MS));
+    closers.push(async () => void (await Promise.all(all.map((each) => each.close()))));
+    const answers = await Promise.all(
+      all.flatMap((each) => [each.take('', LONG_MS), each.take('', LONG_MS)]),
+    );
+    const leases = answers.flatMap((answer) => (answer.type === 'taken' ? [answer.lease] : []));
+    expect(new Set(leases.map(({ resource }) => resource)).size).toBe(12);
+    const [first] = leases;
+    expect(await all[0]!.renew(first!, LONG_MS)).toBe(true);
+    await all[0]!.giveBack(first!);
+    // It rests: all that there are go to others first.
+    await stand.sql("UPDATE sharestream.extranonce_range SET until = 'infinity' WHERE until = '-infinity'");
+    expect(await all[1]!.take('', LONG_MS)).toMatchObject({ type: 'held' });
+    const hurried = new ExtranonceRanges(options[2]!, 0);
+    closers.push(() => hurried.close());
+    const again = await hurried.take('', LONG_MS);
+    expect(again).toEqual({ type: 'taken', lease: { ...first!, token: first!.token + 1 } });
+    expect(await all[0]!.renew(first!, LONG_MS)).toBe(false);
+    for (const sql of ['SET token = 0', "SET owner = 'somebody'"])
+      await expect(
+        stand.sql(`UPDATE sharestream.extranonce_range ${sql} WHERE number = ${first!.resource}`),
+      ).rejects.toThrow(/only rises/);
   });
 });
 

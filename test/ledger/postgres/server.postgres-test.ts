@@ -6,6 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemTimers } from '../../../src/base/system-timers.ts';
 import { leaseEntry } from '../../../src/ledger/lease.ts';
 import type { PostgresOptions } from '../../../src/ledger/postgres/address.ts';
+import { ExtranonceRanges } from '../../../src/ledger/postgres/extranonce-ranges.ts';
+import { PostgresInstances } from '../../../src/ledger/postgres/instances.ts';
 import { PostgresLeases } from '../../../src/ledger/postgres/leases.ts';
 import { migratePostgres } from '../../../src/ledger/postgres/migrate.ts';
 import { openPostgresLedger } from '../../../src/ledger/postgres/postgres-ledger.ts';
@@ -128,10 +130,38 @@ describe('migrations', () => {
     );
     for (const ledger of opened) await ledger.close();
     expect(await server.query('SELECT number, name FROM sharestream.migration', { database })).toHaveLength(
-      2,
+      3,
     );
     const chains = await server.query('SELECT FROM sharestream.chain', { database });
     expect(chains).toHaveLength(4);
+  });
+
+  it('bring a database without instances to them, and its leases go on', async () => {
+    const database = await newDatabase();
+    const leases = new PostgresLeases(at(database));
+    const before = await open(at(database));
+    await leases.take('channel', 60_000);
+    await before.append([leaseEntry({ resource: 'channel', token: 1 }), put('a', '1')]);
+    await before.close();
+    // As the version before made it.
+    await server.query(
+      `DROP TABLE sharestream.instance; DROP TABLE sharestream.extranonce_range;
+        DROP FUNCTION sharestream.range_token_rises;
+        ALTER TABLE sharestream.lease DROP COLUMN wanted, DROP COLUMN wanted_until;
+        DELETE FROM sharestream.migration WHERE number > 2`,
+      { database },
+    );
+    const instances = new PostgresInstances(at(database));
+    await expect(instances.tell(1, '{}')).rejects.toThrow(/ledger_schema/);
+    const ledger = await open(at(database));
+    expect(await instances.tell(1, '{}')).toEqual({ isDrained: false, toHandOver: [] });
+    expect(await leases.renew({ resource: 'channel', token: 1 }, 60_000)).toBe(true);
+    expect(await leases.list()).toMatchObject([
+      { token: 1, home: at(database).instance, wanted: undefined },
+    ]);
+    await ledger.append([leaseEntry({ resource: 'channel', token: 1 }), put('a', '2')]);
+    await Promise.all([ledger.close(), leases.close(), instances.close()]);
+    expect(await verifyPostgresLedger(at(database))).toMatchObject({ ok: true });
   });
 
   it('bring an older database, with what is in it, to leases', async () => {
@@ -141,7 +171,8 @@ describe('migrations', () => {
     await before.close();
     // As the version before made it.
     await server.query(
-      `DROP TABLE sharestream.lease; DROP FUNCTION sharestream.token_rises;
+      `DROP TABLE sharestream.instance; DROP TABLE sharestream.extranonce_range;
+        DROP FUNCTION sharestream.range_token_rises; DROP TABLE sharestream.lease; DROP FUNCTION sharestream.token_rises;
         DELETE FROM sharestream.migration WHERE number > 1`,
       { database },
     );
@@ -187,7 +218,7 @@ describe('with the roles of roles.sql, by TLS and password', () => {
 
   it('a writer may not make the tables, and says who does', async () => {
     await expect(open(writer)).rejects.toThrow(/ledger_schema: .*ledger migrate/);
-    expect(await migratePostgres(at(database, 'sharestream_owner'))).toBe(2);
+    expect(await migratePostgres(at(database, 'sharestream_owner'))).toBe(3);
   });
 
   it('a writer appends, reads, and lets go; no password is logged', async () => {
@@ -221,6 +252,13 @@ describe('with the roles of roles.sql, by TLS and password', () => {
     await ledger.append([leaseEntry({ resource: 'channel', token: 1 }), put('c', '1')]);
     await ledger.close();
     await leases.close();
+    const instances = new PostgresInstances(writer);
+    expect(await instances.tell(1, '{}')).toEqual({ isDrained: false, toHandOver: [] });
+    await instances.forget(60_000);
+    expect(await instances.list()).toMatchObject([{ instance: writer.instance, run: 1, told: '{}' }]);
+    const ranges = new ExtranonceRanges(writer, 60_000);
+    expect(await ranges.take('', 60_000)).toMatchObject({ type: 'taken', lease: { token: 1 } });
+    await Promise.all([instances.close(), ranges.close()]);
     const reader = new PostgresLeases(at(database, 'sharestream_reader'));
     expect(await reader.list()).toMatchObject([{ resource: 'channel', home: writer.instance }]);
     await expect(reader.take('channel', 1)).rejects.toThrow(/permission denied/);
@@ -236,6 +274,7 @@ describe('with the roles of roles.sql, by TLS and password', () => {
       'TRUNCATE sharestream.batch',
       'DELETE FROM sharestream.chain',
       'DELETE FROM sharestream.lease',
+      'DELETE FROM sharestream.extranonce_range',
       'DROP TABLE sharestream.batch',
       'ALTER TABLE sharestream.batch DISABLE TRIGGER ALL',
       "INSERT INTO sharestream.migration VALUES (9, '', '', 0)",

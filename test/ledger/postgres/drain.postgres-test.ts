@@ -1,0 +1,158 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { afterAll, expect, it } from 'vitest';
+import { FleetReader } from '../../../src/ledger/postgres/fleet-reader.ts';
+import { verifyPostgresFleet } from '../../../src/ledger/postgres/verify-fleet.ts';
+import { STREAM_KIND } from '../../../src/work/evidence.ts';
+import { parseStreamTotal } from '../../../src/work/meters.ts';
+import { until } from '../../e2e/evidence.ts';
+import { type FleetProxy, FleetStand } from './fleet-stand.ts';
+import { OWNER } from './postgres-server.ts';
+import { DATABASE, postgresStand } from './stand.ts';
+
+const MAIN = new URL('../../../src/main.ts', import.meta.url).pathname;
+const LEASE_MS = 2_000;
+const NAMES = ['proxy-a', 'proxy-b', 'proxy-c'] as const;
+
+const stand = postgresStand();
+const fleet = new FleetStand();
+afterAll(() => fleet.stop());
+
+type Row = {
+  readonly instance: string;
+  readonly state: string;
+  readonly sessions: number;
+  readonly extranonce_range: number;
+  readonly leases: readonly { readonly resource: string }[];
+  readonly slices: readonly { readonly name: string }[];
+  readonly if_dead: readonly {
+    readonly takers: readonly string[];
+    readonly taken_within_ms: number | null;
+  }[];
+};
+
+/** A command about the fleet, asked of one daemon: its answer. */
+async function command({ configFile }: FleetProxy, ...words: string[]): Promise<Record<string, unknown>> {
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    ...[MAIN, 'fleet', ...words, '--config', configFile, '--json'],
+  ]);
+  return JSON.parse(stdout) as Record<string, unknown>;
+}
+
+async function fleetRows(proxy: FleetProxy): Promise<readonly Row[]> {
+  const { instances } = await command(proxy, 'status');
+  return instances as readonly Row[];
+}
+
+async function pageOf({ metricsUrl }: FleetProxy, path: string): Promise<Record<string, unknown>> {
+  return (await (await fetch(`${metricsUrl}/api/v1${path}`)).json()) as Record<string, unknown>;
+}
+
+/** The one that has the channel, where it is known. */
+async function ownerNow(): Promise<FleetProxy | undefined> {
+  for (const each of fleet.proxies) {
+    const status = await fleet.statusOf(each);
+    if (status?.shared_contracts[0]?.is_owner === true) return each;
+  }
+  return undefined;
+}
+
+/** States are signed, and so many proxies deliver. */
+async function goesOn(what: string, live: number): Promise<void> {
+  const from = (await fleet.bought())?.n ?? 0;
+  await until(
+    `it goes on after ${what}`,
+    async () => {
+      const row = await fleet.bought();
+      const statuses = await Promise.all(fleet.proxies.map((each) => fleet.statusOf(each)));
+      const areLive = statuses.filter((status) => status?.shared_contracts[0]?.live === true).length;
+      return areLive === live && (row?.n ?? 0) >= from + 2 ? true : undefined;
+    },
+    120_000,
+  );
+}
+
+async function doneHashes(contractId: string): Promise<bigint> {
+  const reader = await FleetReader.open({ ...stand.options('reader'), instance: NAMES[0] });
+  const all = await reader.gather(
+    { kind: 'none', stream: '' },
+    [{ kind: STREAM_KIND, id: contractId }],
+    new Map(),
+    1,
+  );
+  await reader.close();
+  return all.reduce(
+    (sum, { bodies: [body] }) =>
+      body === undefined ? sum : sum + parseStreamTotal(contractId, body).workHashes,
+    0n,
+  );
+}
+
+it('the owner is drained under load, its channel moves, and not a share is lost', async () => {
+  const places = [stand.primary, stand.standby].map(({ port }) => `127.0.0.1:${port}`).join(',');
+  await fleet.start(NAMES, () => `postgres://${OWNER}@${places}/${DATABASE}`, `${LEASE_MS / 1000}s`);
+  const asics = await fleet.asics(2, 60_000);
+  await goesOn('the start', 3);
+  const { contract_id: contractId } = (await fleet.bought())!;
+  const drained = await until('one has the channel', ownerNow);
+  const others = fleet.proxies.filter((each) => each !== drained);
+  const rows = await fleetRows(others[0]!);
+  const own = rows.find(({ instance }) => instance === drained.name)!;
+  expect(rows.map(({ instance, state }) => [instance, state])).toEqual(NAMES.map((name) => [name, 'here']));
+  expect(new Set(rows.map((row) => row.extranonce_range)).size).toBe(3);
+  expect(own.if_dead).toMatchObject([{ takers: others.map(({ name }) => name) }]);
+  expect(own.if_dead[0]!.taken_within_ms).toBeLessThanOrEqual(LEASE_MS + LEASE_MS / 5);
+
+  // Whoever is asked: it is not the one that is drained.
+  expect(await command(others[0]!, 'drain', drained.name, '--dry-run')).toMatchObject({ drains: false });
+  expect(await command(others[0]!, 'drain', drained.name)).toEqual({
+    instance: drained.name,
+    drains: true,
+  });
+  await until('its miners and its channel are with the others', async () => {
+    const status = await fleet.statusOf(drained);
+    const owner = await ownerNow();
+    return status?.sessions === 0 && owner !== undefined && owner !== drained ? true : undefined;
+  });
+  await goesOn('the drain', 2);
+  const after = (await fleetRows(others[0]!)).find(({ instance }) => instance === drained.name);
+  expect(after).toMatchObject({ state: 'drained', sessions: 0, leases: [] });
+  const { items } = await pageOf(others[0]!, '/writes');
+  expect(items).toMatchObject([{ operation: 'fleet/drain', role: 'money', outcome: 'done' }]);
+
+  const from = await until('one has the channel', ownerNow);
+  const to = others.find((each) => each !== from)!;
+  const [{ name }] = own.slices as readonly [{ readonly name: string }];
+  await expect(command(to, 'move', name, drained.name)).rejects.toThrow(/wrong_status/);
+  expect(await command(to, 'move', name, to.name)).toMatchObject({ from: from.name, to: to.name });
+  await until('it has moved', async () => ((await ownerNow()) === to ? true : undefined));
+  await goesOn('the move', 2);
+
+  expect(await drained.daemon.stop()).toBe(0);
+  await drained.daemon.start();
+  await goesOn('the drained one was started anew', 3);
+
+  await asics.stop();
+  await until('both sides have the same account, to the hash', async () => {
+    const done = await doneHashes(contractId);
+    const verified = BigInt((await fleet.bought())?.verified_work_hashes ?? 0);
+    return done > 0n && verified === done ? true : undefined;
+  });
+  // Each share that a machine was told to be taken is in the ledger, and no machine waited for an answer.
+  const reports = asics.reports();
+  const sold = await doneHashes(contractId);
+  const told = reports.reduce((sum, { workHashes }) => sum + workHashes, 0n);
+  expect(told <= sold + (await ownHashes()), `${told} of ${sold}`).toBe(true);
+  for (const { daemon } of fleet.proxies) expect(await daemon.stop()).toBe(0);
+  const { chains, problem } = await verifyPostgresFleet({ ...stand.options('reader'), instance: NAMES[0] });
+  expect([problem, chains.every(({ verification }) => verification.ok)]).toEqual([undefined, true]);
+}, 300_000);
+
+/** Work of the miner's own account, in all chains. */
+async function ownHashes(): Promise<bigint> {
+  let sum = 0n;
+  for (const each of fleet.proxies)
+    for (const { id, work_hashes: work } of (await fleet.statusOf(each))?.streams ?? [])
+      if (!/^[0-9a-f]{64}$/.test(id)) sum += BigInt(work);
+  return sum;
+}
