@@ -99,6 +99,11 @@ export class SimInstance {
     this.#owner.start();
   }
 
+  /** It leaves the channel to others, once nothing acts for it here. */
+  leave(): void {
+    void this.#owner.close();
+  }
+
   get isAsleep(): boolean {
     return this.#asleepSinceMs !== undefined;
   }

@@ -359,6 +359,18 @@ export class SimWorld {
     await asleep.instance.wake();
   }
 
+  /**
+   * The proxy that owns the channel is asked to leave it, at whatever it does, and another is started.
+   * @returns what says whether the other acts for it; undefined where there is none to be asked
+   */
+  handOver(): (() => boolean) | undefined {
+    const [instance, life] = [this.#instance, this.#miner];
+    if (instance === undefined || life?.isReady !== true) return undefined;
+    instance.leave();
+    this.#startInstance();
+    return () => this.#miner !== undefined && this.#miner !== life;
+  }
+
   /** A proxy that acts for the contract once it owns the channel. */
   #startInstance(): void {
     this.#instances += 1;

@@ -11,4 +11,10 @@ export const OF_FLEETS: Mutations = {
     'await append(lease.token > 0 ? entries : [leaseEntry(lease)]);',
     2,
   ),
+  'lease-kept': without('fleet/ownership.ts')(
+    'who leaves a channel does not give its lease back',
+    'owner-hands-over',
+    "effects: [{ type: 'give_back', lease: owned.lease }] };",
+    'effects: [] };',
+  ),
 };

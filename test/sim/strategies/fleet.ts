@@ -1,4 +1,5 @@
 import { LEASE_MS } from '../fleet.ts';
+import { Violation } from '../rules.ts';
 import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
 import { paid, paidInFull, refusedNothing } from './tools.ts';
@@ -62,6 +63,24 @@ const endsInFull: Strategy['judge'] = (stage, books) => {
   return paidInFull(stage, books);
 };
 
+/** Less than a lease has left by then: who waited for its end would come too late. */
+const HANDED_OVER_MS = LEASE_MS / 2;
+
+/** The owner is asked to leave at whatever it does: another has the channel before the lease is over. */
+async function isHandedOver(stage: Stage): Promise<void> {
+  const { world, random } = stage;
+  world.work(4);
+  if (random.once(2)) await untilStateIsAsked(stage);
+  else await halfway(stage);
+  const untilMs = world.time.clock.monotonicMs() + HANDED_OVER_MS;
+  const isOver = world.handOver();
+  if (isOver === undefined) return;
+  await stage.held('the owner is asked to leave');
+  while (!isOver() && world.time.clock.monotonicMs() < untilMs) await stage.round();
+  if (!isOver()) throw new Violation('a channel was not handed over', HANDED_OVER_MS);
+  await stage.pay(1 + random.below(2));
+}
+
 export const FLEET: Readonly<Record<string, Strategy>> = {
   'owner-sleeps': {
     what: 'one of two proxies stands still beyond its lease, again and again, and wakes up',
@@ -104,6 +123,18 @@ export const FLEET: Readonly<Record<string, Strategy>> = {
       if (random.once(2)) void world.miner?.close();
       await stage.until(random.pick([20, 2, -2]));
       if (isAsleep) await world.wake();
+      await stage.liveOut();
+    },
+    judge: endsInFull,
+  },
+  'owner-hands-over': {
+    what: 'the channel is moved from one proxy to the next, again and again, as in a drain',
+    row: 'I46: an owner that is drained',
+    hostile: [],
+    options: () => ({ fleet: true }),
+    play: async (stage) => {
+      await paid(stage, 2);
+      for (let times = 3 + stage.random.below(3); times > 0; times -= 1) await isHandedOver(stage);
       await stage.liveOut();
     },
     judge: endsInFull,
