@@ -46,7 +46,7 @@ export const fleetCommand: Command = {
 
 async function status(postgres: Postgres, options: ParsedOptions, io: CommandIo): Promise<number> {
   const tables = new FleetTables(postgres);
-  const leases = new PostgresLeases(postgres);
+  const leases = new PostgresLeases(tables.link);
   try {
     const instances = await tables.rows();
     const free = (await leases.list()).filter(({ leftMs }) => leftMs <= 0);
@@ -58,7 +58,7 @@ async function status(postgres: Postgres, options: ParsedOptions, io: CommandIo)
     print(options, io, { instances, free_leases: over }, lines.join('\n'));
     return 0;
   } finally {
-    await Promise.all([tables.close(), leases.close()]);
+    await tables.close();
   }
 }
 

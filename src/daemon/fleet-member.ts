@@ -57,7 +57,7 @@ export class FleetMember {
     const { clock, timers, log, server } = deps;
     this.#deps = deps;
     this.tables = new FleetTables(postgres);
-    this.#ranges = new ExtranonceRanges(postgres, RANGE_REST_MS);
+    this.#ranges = new ExtranonceRanges(this.tables.link, RANGE_REST_MS);
     this.#rangeOwner = new Owner('extranonce', ownershipOptions(RANGE_LEASE_MS), {
       ...{ leases: this.#ranges, clock, timers, log },
       onOwn: (lease) => {
@@ -103,7 +103,7 @@ export class FleetMember {
     await this.#telling;
     await this.#draining;
     await this.#rangeOwner.close();
-    await Promise.all([this.tables.close(), this.#ranges.close()]);
+    await this.tables.close();
   }
 
   #beginTelling(): void {

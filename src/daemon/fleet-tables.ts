@@ -10,6 +10,7 @@ import { parseNews } from '../fleet/instance-news.ts';
 import type { LeaseRow } from '../ledger/lease.ts';
 import type { PostgresOptions } from '../ledger/postgres/address.ts';
 import { PostgresInstances } from '../ledger/postgres/instances.ts';
+import { KeptLink } from '../ledger/postgres/kept-link.ts';
 import { PostgresLeases } from '../ledger/postgres/leases.ts';
 
 /** For so long only the instance that was named may take a lease that is handed over. */
@@ -23,9 +24,13 @@ export class FleetTables {
   readonly #instances: PostgresInstances;
   readonly #leases: PostgresLeases;
 
+  /** Of all that is read and written here, by the connections of one. */
+  readonly link: KeptLink;
+
   constructor(postgres: PostgresOptions) {
-    this.#instances = new PostgresInstances(postgres);
-    this.#leases = new PostgresLeases(postgres);
+    this.link = new KeptLink(postgres);
+    this.#instances = new PostgresInstances(this.link);
+    this.#leases = new PostgresLeases(this.link);
   }
 
   get instances(): PostgresInstances {
@@ -55,7 +60,7 @@ export class FleetTables {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#instances.close(), this.#leases.close()]);
+    await this.link.close();
   }
 
   async #known(): Promise<readonly [readonly KnownInstance[], readonly LeaseRow[]]> {

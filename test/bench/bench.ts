@@ -12,6 +12,7 @@ import {
 import { type IdleResult, measureIdle } from './idle-sessions.ts';
 import { benchKernels, type KernelBenchRow, kernelTable } from './kernel-bench.ts';
 import { measurePeerLink, type PeerLinkRow, peerLinkTable } from './peer-link.ts';
+import { measurePostgres, postgresText } from './postgres-rows.ts';
 import { measureParts, partsTable } from './profile.ts';
 import { measureSelling, type SellingResult, sellingText } from './selling.ts';
 import { serveProxy } from './served-proxy.ts';
@@ -22,6 +23,7 @@ import { measureStorm, STORM, stormText } from './storm.ts';
 const HELP = `usage: npm run bench -- [--json] [--seconds S] [--rounds N] [--sessions N]
        npm run bench -- --processes N [--json] [--seconds S]
        npm run bench -- --profile [--json] [--seconds S]
+       npm run bench -- --postgres [--json] [--seconds S] [--rounds N]
        npm run bench -- --soak MINUTES [--json]
        npm run bench -- --storm [--json]
        npm run bench -- serve [--port P] [--branches N] [--difficulty D] [--block-seconds S] [--reuse-port]
@@ -39,6 +41,8 @@ native kernel was built (npm run build:native) there are rows with it and with W
   --sessions N     idle sessions (10000, and 50000 where a process may have so many files open)
   --processes N    instead: one proxy, then N that share its port
   --profile        instead: what a share costs the proxy and both ends of the peer link, by part
+  --postgres       instead: the proxy on a PostgreSQL with a standby against the one on SQLite, in turns, and what one
+                   primary commits
   --soak MINUTES   instead: load for so long, with the resident memory of the proxy
   --storm          instead: 500 honest miners beside 5,000 connections that come and go, 2,000 that do not read and 1,000
                    that send nonsense
@@ -165,6 +169,7 @@ async function main(words: readonly string[]): Promise<void> {
         soak: text,
         storm: flag,
         profile: flag,
+        postgres: flag,
       },
       ...{ port: text, branches: text, difficulty: text, 'block-seconds': text, 'reuse-port': flag },
     },
@@ -188,6 +193,11 @@ async function main(words: readonly string[]): Promise<void> {
     const costs = await measureParts(SHAPES, Number(values.seconds ?? 3));
     tell(partsTable(costs));
     if (values.json === true) say(`${JSON.stringify(costs)}\n`);
+  } else if (values.postgres === true) {
+    const sizes = { seconds: Number(values.seconds ?? 2), rounds: Number(values.rounds ?? ROUNDS) };
+    const result = await measurePostgres(sizes);
+    tell(postgresText(result));
+    if (values.json === true) say(`${JSON.stringify(result)}\n`);
   } else if (values.storm === true) {
     const result = await measureStorm({ ...STORM, seed: Date.now() % 2 ** 32 });
     tell(stormText(result));

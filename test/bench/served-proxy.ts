@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import type { ProxyConfig } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { startProxy } from '../../src/daemon/proxy.ts';
-import { openSqliteLedger } from '../../src/ledger/sqlite-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { createLogger } from '../../src/log/pino-logger.ts';
+import { type LedgerPlace, openLedgerForReading } from '../../src/operator/ledger-place.ts';
 import { chooseKernelKind, KERNEL_CACHE } from '../../src/shares/kernel/choose-kernel.ts';
 import type { KernelKind } from '../../src/shares/kernel/create-kernel.ts';
 import { Meters } from '../../src/work/meters.ts';
@@ -25,6 +25,8 @@ export type ServeOptions = {
   readonly isLimited?: boolean;
   /** Default: the fastest that works here. */
   readonly kernel?: KernelKind;
+  /** A PostgreSQL for its ledger, and its name there, instead of a file. */
+  readonly postgres?: { readonly url: string; readonly instance: string };
   /** The upstream of another proxy of the bench instead of one of its own. */
   readonly upstreamPort?: number;
 };
@@ -74,7 +76,10 @@ export async function serveProxy(options: ServeOptions): Promise<ServedProxy> {
       await proxy.close();
       await pool?.stop();
       try {
-        return await sharesInLedger(join(directory, 'ledger.sqlite'));
+        return await sharesInLedger({
+          path: join(directory, 'ledger.sqlite'),
+          postgres: postgresOf(options),
+        });
       } finally {
         rmSync(directory, { recursive: true, force: true });
       }
@@ -97,8 +102,20 @@ function startPool({ branches, upstreamPort }: ServeOptions): BenchChild | undef
     : undefined;
 }
 
-async function sharesInLedger(path: string): Promise<number> {
-  const ledger = await openSqliteLedger({ path, readOnly: true }, { log: silentLogger });
+function postgresOf({ postgres }: ServeOptions): LedgerPlace['postgres'] {
+  if (postgres === undefined) return undefined;
+  return {
+    ...postgres,
+    site: '',
+    passwordFile: undefined,
+    tlsCaFile: undefined,
+    singleServer: false,
+    standbyMs: undefined,
+  };
+}
+
+async function sharesInLedger(place: LedgerPlace): Promise<number> {
+  const ledger = await openLedgerForReading(place, { log: silentLogger });
   const meters = await Meters.load(ledger);
   await ledger.close();
   return meters.streams().reduce((sum, stream) => sum + meters.total(stream).seq, 0);
@@ -116,7 +133,7 @@ lines_per_second = 100000`;
 
 function configOf(options: ServeOptions, directory: string, upstreamPort: number): ProxyConfig {
   const file = join(directory, 'proxy.toml');
-  const { port, difficulty, reusePort = false } = options;
+  const { port, difficulty, reusePort = false, postgres } = options;
   writeFileSync(
     file,
     `network = "regtest"
@@ -137,6 +154,7 @@ url = "stratum+tcp://127.0.0.1:${upstreamPort}"
 worker = "bench"
 [metrics]
 listen = "127.0.0.1:0"
+${postgres === undefined ? '' : `[ledger]\nurl = "${postgres.url}"\ninstance = "${postgres.instance}"`}
 `,
   );
   return loadConfig('proxy', { file, env: {} });

@@ -1,6 +1,6 @@
 import type { Lease, LeaseAnswer, Leases } from '../lease.ts';
 import type { PostgresOptions } from './address.ts';
-import { KeptLink, type KeptLinkDeps } from './kept-link.ts';
+import { type KeptLink, type KeptLinkDeps, linkOf } from './kept-link.ts';
 
 const LATER = "clock_timestamp() + $2::bigint * interval '1 millisecond'";
 
@@ -31,8 +31,8 @@ export class ExtranonceRanges implements Leases {
   readonly #restMs: number;
 
   /** @param restMs from the end of a lease until another takes the range */
-  constructor(options: PostgresOptions, restMs: number, deps: KeptLinkDeps = {}) {
-    this.#link = new KeptLink(options, deps);
+  constructor(options: PostgresOptions | KeptLink, restMs: number, deps: KeptLinkDeps = {}) {
+    this.#link = linkOf(options, deps);
     this.#restMs = restMs;
   }
 

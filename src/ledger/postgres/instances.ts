@@ -1,7 +1,7 @@
 import { bytes } from '../journal-row.ts';
 import type { PostgresOptions } from './address.ts';
 import { textOf } from './journal-reads.ts';
-import { KeptLink, type KeptLinkDeps } from './kept-link.ts';
+import { type KeptLink, type KeptLinkDeps, linkOf } from './kept-link.ts';
 
 /** Rows that are listed, and bytes that an instance tells of itself, at most. */
 const INSTANCES_LISTED = 1_000;
@@ -52,8 +52,8 @@ export class PostgresInstances {
   readonly #link: KeptLink;
 
   /** @param options whose instance tells. Throws as `readServer`. */
-  constructor(options: PostgresOptions, deps: KeptLinkDeps = {}) {
-    this.#link = new KeptLink(options, deps);
+  constructor(options: PostgresOptions | KeptLink, deps: KeptLinkDeps = {}) {
+    this.#link = linkOf(options, deps);
   }
 
   get instance(): string {

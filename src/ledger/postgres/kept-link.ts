@@ -8,7 +8,7 @@ import { ConnectionLost, type Row } from './session.ts';
 
 export type KeptLinkDeps = { readonly timers?: Timers; readonly clock?: Clock };
 
-/** Connections for small tables beside the chains: a lost one is made anew by the next question. */
+/** Connections for tables beside the chains, which may share them; made anew after a loss. */
 export class KeptLink {
   readonly #server: PostgresServer;
   readonly #deps: Required<KeptLinkDeps>;
@@ -62,4 +62,9 @@ export class KeptLink {
     link.destroy('not used');
     throw new CodedError('ledger_schema', 'the database has no tables of this version yet');
   }
+}
+
+/** A table's own link, or one that it shares with others: then whoever made it closes it, at the latest. */
+export function linkOf(options: PostgresOptions | KeptLink, deps: KeptLinkDeps): KeptLink {
+  return options instanceof KeptLink ? options : new KeptLink(options, deps);
 }

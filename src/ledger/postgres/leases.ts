@@ -2,7 +2,7 @@ import { CodedError } from '../../base/errors.ts';
 import type { Lease, LeaseAnswer, LeaseRow, Leases } from '../lease.ts';
 import type { PostgresOptions } from './address.ts';
 import { textOf } from './journal-reads.ts';
-import { KeptLink, type KeptLinkDeps } from './kept-link.ts';
+import { type KeptLink, type KeptLinkDeps, linkOf } from './kept-link.ts';
 
 /** Milliseconds that are left of a time, by the clock of the database. */
 const leftMs = (column: string): string =>
@@ -37,8 +37,8 @@ export class PostgresLeases implements Leases {
   readonly #link: KeptLink;
 
   /** @param options whose instance is the owner of what is taken. Throws as `readServer`. */
-  constructor(options: PostgresOptions, deps: KeptLinkDeps = {}) {
-    this.#link = new KeptLink(options, deps);
+  constructor(options: PostgresOptions | KeptLink, deps: KeptLinkDeps = {}) {
+    this.#link = linkOf(options, deps);
   }
 
   get instance(): string {

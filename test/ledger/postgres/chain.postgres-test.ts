@@ -12,7 +12,8 @@ import { ManualClock } from '../../base/manual-clock.ts';
 import { equivalenceWith } from '../equivalence.ts';
 import { codeOfRejection, insert, log, put } from '../suite.ts';
 import { OWNER } from './postgres-server.ts';
-import { DATABASE, postgresStand } from './stand.ts';
+import { DATABASE } from './primary-and-standby.ts';
+import { postgresStand } from './stand.ts';
 
 const stand = postgresStand();
 const DAY_MS = 86_400_000;

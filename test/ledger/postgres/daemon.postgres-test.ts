@@ -5,7 +5,8 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { OWNER } from './postgres-server.ts';
-import { DATABASE, postgresStand } from './stand.ts';
+import { DATABASE } from './primary-and-standby.ts';
+import { postgresStand } from './stand.ts';
 
 const MAIN = new URL('../../../src/main.ts', import.meta.url).pathname;
 const stand = postgresStand();

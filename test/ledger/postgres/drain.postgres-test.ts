@@ -8,7 +8,8 @@ import { parseStreamTotal } from '../../../src/work/meters.ts';
 import { until } from '../../e2e/evidence.ts';
 import { type FleetProxy, FleetStand } from './fleet-stand.ts';
 import { OWNER } from './postgres-server.ts';
-import { DATABASE, postgresStand } from './stand.ts';
+import { DATABASE } from './primary-and-standby.ts';
+import { postgresStand } from './stand.ts';
 
 const MAIN = new URL('../../../src/main.ts', import.meta.url).pathname;
 const LEASE_MS = 2_000;
@@ -102,6 +103,14 @@ it('the owner is drained under load, its channel moves, and not a share is lost'
   expect(new Set(rows.map((row) => row.extranonce_range)).size).toBe(3);
   expect(own.if_dead).toMatchObject([{ takers: others.map(({ name }) => name) }]);
   expect(own.if_dead[0]!.taken_within_ms).toBeLessThanOrEqual(LEASE_MS + LEASE_MS / 5);
+
+  // What SCALE.md reckons with: of the ledger, the contract's lease and look, and the fleet, two each.
+  await until('it has eight connections', async () => {
+    const [row] = await stand.sql(
+      `SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = 'sharestream ${drained.name}'`,
+    );
+    return Number(row?.['n']) === 8 ? true : undefined;
+  });
 
   // Whoever is asked: it is not the one that is drained.
   expect(await command(others[0]!, 'drain', drained.name, '--dry-run')).toMatchObject({ drains: false });

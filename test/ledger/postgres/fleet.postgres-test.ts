@@ -18,7 +18,8 @@ import { Switchboard } from '../../base/switchboard.ts';
 import { until } from '../../e2e/evidence.ts';
 import { type FleetProxy, FleetStand, MAX_UNPAID_HASHES, signal } from './fleet-stand.ts';
 import { OWNER } from './postgres-server.ts';
-import { DATABASE, postgresStand } from './stand.ts';
+import { DATABASE } from './primary-and-standby.ts';
+import { postgresStand } from './stand.ts';
 
 /** How long things go wrong; ten minutes by hand: FLEET_SECONDS=600. */
 const SECONDS = Number(process.env['FLEET_SECONDS'] ?? 45);

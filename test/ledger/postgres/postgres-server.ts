@@ -110,11 +110,11 @@ export class PostgresProcess {
 
   /** Stands still, and is still there for whoever is connected. */
   async pause(): Promise<void> {
-    for (const pid of await this.#pids()) process.kill(pid, 'SIGSTOP');
+    for (const pid of await this.pids()) process.kill(pid, 'SIGSTOP');
   }
 
   async resume(): Promise<void> {
-    for (const pid of await this.#pids()) process.kill(pid, 'SIGCONT');
+    for (const pid of await this.pids()) process.kill(pid, 'SIGCONT');
   }
 
   /** Whoever is connected is let go of. */
@@ -159,7 +159,7 @@ export class PostgresProcess {
   }
 
   /** The postmaster and its children. */
-  async #pids(): Promise<number[]> {
+  async pids(): Promise<number[]> {
     const main = Number(fs.readFileSync(path.join(this.folder, 'postmaster.pid'), 'utf8').split('\n')[0]);
     const children = fs.readFileSync(`/proc/${main}/task/${main}/children`, 'utf8');
     return [main, ...children.split(' ').filter(Boolean).map(Number)];

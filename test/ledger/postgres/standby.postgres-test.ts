@@ -18,7 +18,8 @@ import { Switchboard } from '../../base/switchboard.ts';
 import { until } from '../../e2e/evidence.ts';
 import { signal } from './fleet-stand.ts';
 import { OWNER } from './postgres-server.ts';
-import { DATABASE, postgresStand } from './stand.ts';
+import { DATABASE } from './primary-and-standby.ts';
+import { postgresStand } from './stand.ts';
 
 /** How long the makers take turns; more by hand: STANDBY_ROUNDS=40. */
 const ROUNDS = Number(process.env['STANDBY_ROUNDS'] ?? 3);
