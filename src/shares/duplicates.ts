@@ -3,10 +3,7 @@ import { toHex } from '../base/bytes.ts';
 import { LIMITS } from '../base/limits.ts';
 
 const WORDS = 8;
-/**
- * Tables of a generation: growing one of them moves this fraction of its hashes, so that no turn is held
- * up for long.
- */
+/** Tables of a generation: a growth takes memory for this fraction of its hashes. */
 const SHARDS = 64;
 const FIRST_CAPACITY = 8;
 
@@ -20,8 +17,8 @@ export function generationOf(job: { readonly prevHash: Uint8Array }): string {
 
 /**
  * Header hashes already credited, by generation, so that a generation is dropped as a whole. Exact: all
- * 256 bits are stored and compared. 32 bytes an entry at a load of 3/8 to 3/4: 43 to 85 bytes each, and as
- * much again kept for the next generation. A generation begins with tables a quarter as large as those of the
+ * 256 bits are stored and compared. 32 bytes an entry at a load of 3/8 to 3/4: 43 to 85 bytes each, half as
+ * much more while a table grows, and as much again kept for the next generation. A generation begins with tables a quarter as large as those of the
  * one before.
  */
 export class DuplicateSet {
@@ -268,114 +265,144 @@ class Generation {
   }
 }
 
+/** Rows of the former table that an addition moves: it is empty long before the next growth is due. */
+const MOVED_ROWS = 32;
+
 /**
  * Open addressing with linear probing over rows of eight words; a key's home is its first word modulo the
  * capacity. The first words of a header hash are its low-order ones, uniform whatever the difficulty, and
  * a miner pays the work of a share for each hash it wants placed.
+ *
+ * Growth begins a second table and moves a few rows of the former one with each addition. Rows of that
+ * before `#moved` are in the new table: they count no more, and stay only so that lookups pass over them.
  */
 class Shard {
   readonly #tables: Tables;
   #rows: Rows;
-  #capacity: number;
+  #former: Rows | undefined;
+  #moved = 0;
   #size = 0;
 
   constructor(tables: Tables, capacity: number) {
     this.#tables = tables;
     this.#rows = tables.take(capacity);
-    this.#capacity = capacity;
   }
 
   get capacity(): number {
-    return this.#capacity;
+    return capacityOf(this.#rows);
   }
 
   add(): boolean {
-    let row = this.#find();
+    if (this.#inFormer() >= 0) return false;
+    let row = findRow(this.#rows, 0);
     if (row >= 0) return false;
-    if ((this.#size + 1) * 4 > this.#capacity * 3) {
-      this.#grow();
-      row = this.#find();
+    if ((this.#size + 1) * 4 > this.capacity * 3) {
+      this.#beginGrowth();
+      row = findRow(this.#rows, 0);
     }
     const at = ~row * WORDS;
     for (let word = 0; word < WORDS; word += 1) this.#rows[at + word] = key[word]!;
     this.#size += 1;
+    if (this.#former !== undefined) this.#moveSome(this.#former);
     return true;
   }
 
-  /** The first word in the home of a key. @param first the key's first word */
+  /** The first words in the homes of a key. @param first the key's first word */
   lookAt(first: number): number {
-    return this.#rows[(first & (this.#capacity - 1)) * WORDS]!;
+    const former = this.#former;
+    const seen = former === undefined ? 0 : former[(first * WORDS) & (former.length - 1)]!;
+    return seen | this.#rows[(first * WORDS) & (this.#rows.length - 1)]!;
   }
 
   has(): boolean {
-    return this.#find() >= 0;
+    return findRow(this.#rows, 0) >= 0 || this.#inFormer() >= 0;
   }
 
   /** It must not be used afterwards. */
   free(): void {
     this.#tables.give(this.#rows);
+    if (this.#former !== undefined) this.#tables.give(this.#former);
   }
 
-  /** Shifts the rows behind back instead of leaving a tombstone, so that lookups stay short. */
   delete(): boolean {
-    let hole = this.#find();
-    if (hole < 0) return false;
-    const rows = this.#rows;
-    const mask = this.#capacity - 1;
-    for (let row = (hole + 1) & mask; !this.#isEmpty(row); row = (row + 1) & mask) {
-      const home = rows[row * WORDS]! & mask;
-      if (((row - home) & mask) >= ((row - hole) & mask)) {
-        rows.copyWithin(hole * WORDS, row * WORDS, (row + 1) * WORDS);
-        hole = row;
-      }
-    }
-    rows.fill(0, hole * WORDS, (hole + 1) * WORDS);
+    const row = findRow(this.#rows, 0);
+    const former = row < 0 ? this.#inFormer() : -1;
+    if (row >= 0) removeRow(this.#rows, row, 0);
+    else if (former >= 0) removeRow(this.#former!, former, this.#moved);
+    else return false;
     this.#size -= 1;
     return true;
   }
 
-  /** The row of the key, or the complement of the empty row where it belongs. */
-  #find(): number {
+  /** The row of the key in the former table, where it was not moved yet; negative for none. */
+  #inFormer(): number {
+    return this.#former === undefined ? -1 : findRow(this.#former, this.#moved);
+  }
+
+  #beginGrowth(): void {
+    assert(this.#former === undefined, 'duplicates_moved');
+    this.#former = this.#rows;
+    this.#moved = 0;
+    this.#rows = this.#tables.take(this.capacity * 2);
+  }
+
+  #moveSome(former: Rows): void {
     const rows = this.#rows;
-    const mask = this.#capacity - 1;
-    const first = key[0]!;
-    for (let row = first & mask; ; row = (row + 1) & mask) {
-      const at = row * WORDS;
-      if (rows[at] === first && this.#matches(at)) return row;
-      if (rows[at] === 0 && this.#isEmpty(row)) return ~row;
+    const mask = this.capacity - 1;
+    const end = Math.min((this.#moved + MOVED_ROWS) * WORDS, former.length);
+    for (let at = this.#moved * WORDS; at < end; at += WORDS) {
+      if (isZero(former, at)) continue;
+      let row = former[at]! & mask;
+      while (!isZero(rows, row * WORDS)) row = (row + 1) & mask;
+      for (let word = 0; word < WORDS; word += 1) rows[row * WORDS + word] = former[at + word]!;
     }
-  }
-
-  #matches(at: number): boolean {
-    for (let word = 1; word < WORDS; word += 1) {
-      if (this.#rows[at + word] !== key[word]) return false;
-    }
-    return true;
-  }
-
-  #isEmpty(row: number): boolean {
-    for (let at = row * WORDS; at < (row + 1) * WORDS; at += 1) {
-      if (this.#rows[at] !== 0) return false;
-    }
-    return true;
-  }
-
-  #grow(): void {
-    const old = this.#rows;
-    this.#capacity *= 2;
-    this.#rows = this.#tables.take(this.#capacity);
-    const mask = this.#capacity - 1;
-    for (let at = 0; at < old.length; at += WORDS) {
-      if (isZero(old, at)) continue;
-      let row = old[at]! & mask;
-      while (!this.#isEmpty(row)) row = (row + 1) & mask;
-      for (let word = 0; word < WORDS; word += 1) this.#rows[row * WORDS + word] = old[at + word]!;
-    }
-    this.#tables.give(old);
+    this.#moved = end / WORDS;
+    if (end < former.length) return;
+    this.#tables.give(former);
+    this.#former = undefined;
   }
 }
 
-function isZero(rows: Uint32Array, at: number): boolean {
+/** Rows of a table, a power of two. */
+function capacityOf(rows: Rows): number {
+  return rows.length >>> 3;
+}
+
+/** The row of the key from row `from` on, or the complement of the empty row where it belongs. */
+function findRow(rows: Rows, from: number): number {
+  const mask = capacityOf(rows) - 1;
+  const first = key[0]!;
+  for (let row = first & mask; ; row = (row + 1) & mask) {
+    const at = row * WORDS;
+    if (rows[at] === first && row >= from && isKey(rows, at)) return row;
+    if (rows[at] === 0 && isZero(rows, at)) return ~row;
+  }
+}
+
+/**
+ * Empties a row, and shifts those behind it back instead of leaving a tombstone, so that lookups stay short.
+ * @param from the first row that counts: those before it stay where they are
+ */
+function removeRow(rows: Rows, removed: number, from: number): void {
+  const mask = capacityOf(rows) - 1;
+  let hole = removed;
+  for (let row = (hole + 1) & mask; !isZero(rows, row * WORDS); row = (row + 1) & mask) {
+    if (row < from) continue;
+    const home = rows[row * WORDS]! & mask;
+    if (((row - home) & mask) >= ((row - hole) & mask)) {
+      rows.copyWithin(hole * WORDS, row * WORDS, (row + 1) * WORDS);
+      hole = row;
+    }
+  }
+  rows.fill(0, hole * WORDS, (hole + 1) * WORDS);
+}
+
+function isKey(rows: Rows, at: number): boolean {
+  for (let word = 1; word < WORDS; word += 1) if (rows[at + word] !== key[word]) return false;
+  return true;
+}
+
+function isZero(rows: Rows, at: number): boolean {
   for (let word = 0; word < WORDS; word += 1) if (rows[at + word] !== 0) return false;
   return true;
 }

@@ -50,6 +50,46 @@ describe('DuplicateSet', () => {
     );
   });
 
+  it('behaves like a set at every step of the growth of one table', () => {
+    // One table of all, few homes that differ in their low bits: chains that wrap, and rows half of them moved.
+    const hashOf = (home: number, id: number): Uint8Array =>
+      new Uint8Array(Uint32Array.of(home, 64 * id, 0, 0, 0, 0, 0, id).buffer);
+    const homes = fc.uniqueArray(fc.nat(1023), { minLength: 1, maxLength: 40 });
+    const step = fc.record({
+      adds: fc.integer({ min: 1, max: 60 }),
+      deletes: fc.array(fc.nat(), { maxLength: 12 }),
+    });
+    fc.assert(
+      fc.property(homes, fc.array(step, { minLength: 1, maxLength: 25 }), (at, steps) => {
+        const set = new DuplicateSet();
+        const model = new Set<number>();
+        const hash = (id: number): Uint8Array => hashOf(at[id % at.length]!, id + 1);
+        let next = 0;
+        const expectSame = (): void => {
+          for (let id = 0; id < next; id += 1) expect(set.has('g', hash(id))).toBe(model.has(id));
+          expect(set.size).toBe(model.size);
+        };
+        for (const { adds, deletes } of steps) {
+          for (let each = 0; each < adds; each += 1, next += 1) {
+            expect(set.add('g', hash(next))).toBe(true);
+            model.add(next);
+            const again = (next * 7) % (next + 1);
+            expect(set.add('g', hash(again))).toBe(!model.has(again));
+            model.add(again);
+          }
+          for (const each of deletes) {
+            const id = each % next;
+            expect(set.delete('g', hash(id))).toBe(model.delete(id));
+          }
+          expectSame();
+        }
+        for (let id = 0; id < next; id += 1) expect(set.delete('g', hash(id))).toBe(model.has(id));
+        expect([set.size, set.generations]).toEqual([0, 0]);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
   it('keeps every hash through growth and deletion of every second one', () => {
     const set = new DuplicateSet();
     const hashes = Array.from({ length: 50_000 }, (_, index) => sha256(u32le(index)));
