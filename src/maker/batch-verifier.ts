@@ -8,20 +8,23 @@ import type { BeginMargins } from '../chain/watcher.ts';
 import { isTooLateToBegin } from '../channel/deadlines.ts';
 import { placeIn, type TermPeriod } from '../contract/term-clock.ts';
 import { backlogMs } from '../contract/terms-access.ts';
-import type { Params, Result, WireShare } from '../peer/messages.ts';
+import type { Params, Result } from '../peer/messages.ts';
 import { committedBinding } from '../settlement/bead-rules.ts';
 import { hasContractTag, needsContractTag } from '../settlement/contract-tag.ts';
 import { checkShare, type ShareCode, type ShareRules, shareRulesOf } from '../settlement/share-rules.ts';
 import { generationOf } from '../shares/duplicates.ts';
+import type { ShareTarget } from '../shares/share.ts';
 import type { JobId } from '../stratum/job-id.ts';
-import { type JobRecord, jobDocument, parseJobDocument, type ShareRecord } from '../work/evidence.ts';
+import { type JobRecord, jobDocument, parseJobDocument } from '../work/evidence.ts';
+import type { ShareRows } from '../work/share-rows.ts';
 import { Backlog } from './backlog.ts';
 import { luckOfShares } from './contract-luck.ts';
 import type { JobBinding } from './job-binding.ts';
 import type { RefusedShare } from './maker-commitments.ts';
 import type { MakerStore } from './maker-store.ts';
 import type { RestoredLedger } from './restored-ledger.ts';
-import type { ShareCase, ShareVerifier } from './verification.ts';
+import { ShareCases } from './share-cases.ts';
+import type { ShareVerifier } from './verification.ts';
 
 export type BatchVerifierOptions = {
   /** See `ShareRules`. */
@@ -90,16 +93,29 @@ const JUNK_CODES: ReadonlySet<ShareCode> = new Set<ShareCode>([
   'share_duplicate',
 ]);
 
-/** A literal, since a spread costs as much as all the rest of a share. */
-function recordOf({ share, hash }: ShareCase): ShareRecord {
-  const { jobId, difficulty, extranonce1, extranonce2, ntime, nonce, version } = share;
-  return { jobId, difficulty, extranonce1, extranonce2, ntime, nonce, version, hash: hash! };
+/** What is the same of all shares of a job as long as nothing was waited for. */
+type JobVerdict = {
+  readonly code: ShareCode | undefined;
+  readonly lateCode: ShareCode | undefined;
+  readonly limitHashes: bigint | undefined;
+};
+
+/** What of a batch is judged once for each of its jobs. */
+class BatchJobs {
+  readonly standings = new Map<JobRecord, BlockStatus>();
+  readonly closed = new Set<JobRecord>();
+  readonly bound = new Map<JobRecord, ShareCode | undefined>();
+  readonly blocks = new Map<string, BlockStatus>();
+  /** Emptied with each wait: time passes, and the chain goes on. */
+  readonly verdicts = new Map<JobRecord, JobVerdict>();
 }
 
-function refusedOf(cases: readonly ShareCase[], firstSeq: number): RefusedShare[] {
-  return cases.flatMap(({ code, share, job, target }, index) =>
-    code === undefined ? [] : [{ seq: firstSeq + index, code, share, job, workHashes: target!.workHashes }],
-  );
+function refusedOf({ codes, rows, jobs, targets }: ShareCases, firstSeq: number): RefusedShare[] {
+  return codes.flatMap((code, index) => {
+    if (code === undefined) return [];
+    const { workHashes } = targets[index]!;
+    return [{ seq: firstSeq + index, code, share: rows.share(index), job: jobs[index], workHashes }];
+  });
 }
 
 /** Bytes of a job that are hashed for a share. */
@@ -226,26 +242,22 @@ export class BatchVerifier {
       throw new CodedError('wrong_status', 'the funding was not seen in a block yet');
     const cases = await this.#prepare(shares, period);
     const nextSeq = firstSeq + shares.length;
-    let credited: ShareCase[];
-    let refused: { seq: number; code: ShareCode }[];
+    let refused: readonly RefusedShare[];
+    let credited: ShareRows;
     let lateHashes = 0n;
     try {
       await this.#hashAll(cases);
       lateHashes = this.#takeLate(cases);
       await this.#deps.binding.judgeShares?.(cases);
-      credited = this.#cap(cases);
-      refused = cases.flatMap(({ code }, index) =>
-        code === undefined ? [] : [{ seq: firstSeq + index, code }],
-      );
+      const workHashes = this.#cap(cases);
+      refused = refusedOf(cases, firstSeq);
+      credited = cases.goodRows();
       const bytes = await store.credit({
-        shares: credited.map(recordOf),
-        workHashes: credited.reduce((sum, { target }) => sum + target!.workHashes, 0n),
-        jobs: this.#newJobs(credited),
-        nextSeq,
-        refused: refusedOf(cases, firstSeq),
+        ...{ shares: credited, workHashes, nextSeq, refused },
+        jobs: this.#newJobs(cases),
         ownWorkHashes: batch.workTotal,
-        luck: luckOfShares(credited, (job) => this.#deps.binding.upstreamTarget?.(job)),
-        counts: this.#deps.binding.counts?.(credited) ?? [],
+        luck: luckOfShares(cases, (job) => this.#deps.binding.upstreamTarget?.(job)),
+        counts: this.#deps.binding.counts?.(cases) ?? [],
       });
       this.#refusedBytes.spend(bytes, this.#deps.clock.monotonicMs());
     } catch (error) {
@@ -253,24 +265,26 @@ export class BatchVerifier {
       this.#deps.verifier.forget(store.contractId, cases);
       throw error;
     }
-    this.#markStored(credited);
-    this.#deps.binding.credited?.(credited);
+    this.#markStored(cases);
+    this.#deps.binding.credited?.(cases);
     this.#deps.binding.judged?.(cases);
-    const junk = refused.filter(({ code }) => JUNK_CODES.has(code)).length;
+    const junk = cases.codes.filter((code) => code !== undefined && JUNK_CODES.has(code)).length;
     this.#junk.spend(junk, this.#deps.clock.monotonicMs());
     this.stats.sharesCredited += credited.length;
     for (const { code } of refused) this.stats.refused[code] = (this.stats.refused[code] ?? 0) + 1;
-    return { nextSeq, verifiedWork: store.delivery.verifiedWorkHashes, refused };
+    const { verifiedWorkHashes: verifiedWork } = store.delivery;
+    return { nextSeq, verifiedWork, refused: refused.map(({ seq, code }) => ({ seq, code })) };
   }
 
   /** Takes the good shares that come late out of the backlog, those that it has no more room for refused. */
-  #takeLate(cases: readonly ShareCase[]): bigint {
+  #takeLate({ length, codes, lateCodes, targets }: ShareCases): bigint {
     let takenHashes = 0n;
-    for (const each of cases) {
-      if (each.code !== undefined || each.lateCode === undefined) continue;
-      const { workHashes } = each.target!;
+    for (let index = 0; index < length; index += 1) {
+      const lateCode = lateCodes[index];
+      if (codes[index] !== undefined || lateCode === undefined) continue;
+      const { workHashes } = targets[index]!;
       if (this.#backlog.take(workHashes)) takenHashes += workHashes;
-      else each.code = each.lateCode;
+      else codes[index] = lateCode;
     }
     return takenHashes;
   }
@@ -278,23 +292,22 @@ export class BatchVerifier {
   /**
    * Hashes the shares in slices, one per turn of the event loop, so that one peer does not hold up others.
    */
-  async #hashAll(cases: readonly ShareCase[]): Promise<void> {
-    let part: ShareCase[] = [];
+  async #hashAll(cases: ShareCases): Promise<void> {
+    let first = 0;
     let bytes = 0;
-    for (const each of cases) {
-      if (each.code !== undefined) continue;
-      const size = hashedSize(each.job!);
-      if (part.length > 0 && bytes + size > LIMITS.peerHashBytesPerTurn) {
-        this.#deps.verifier.hashAll(this.#store.contractId, part);
+    for (let index = 0; index < cases.length; index += 1) {
+      if (!cases.isGood(index)) continue;
+      const size = hashedSize(cases.jobs[index]!);
+      if (bytes > 0 && bytes + size > LIMITS.peerHashBytesPerTurn) {
+        this.#deps.verifier.hashAll(this.#store.contractId, cases, first, index);
         this.#hit('peerHashBytesPerTurn');
         await new Promise<void>((resolve) => this.#deps.timers.afterTurn(resolve));
-        part = [];
+        first = index;
         bytes = 0;
       }
-      part.push(each);
       bytes += size;
     }
-    this.#deps.verifier.hashAll(this.#store.contractId, part);
+    this.#deps.verifier.hashAll(this.#store.contractId, cases, first);
   }
 
   #hit(limit: keyof typeof LIMITS): void {
@@ -303,55 +316,98 @@ export class BatchVerifier {
   }
 
   /** Judges shares as far as possible without hashing. */
-  async #prepare(shares: readonly WireShare[], period: TermPeriod): Promise<ShareCase[]> {
+  async #prepare(rows: ShareRows, period: TermPeriod): Promise<ShareCases> {
     const nowMs = this.#deps.clock.nowMs();
     const { ownsJobs = false } = this.#deps.binding;
     // Of own jobs nothing is gained by waiting for their block.
     const waitMs = ownsJobs ? 0 : this.#options.unknownBlockWaitMs;
     const waitUntilMs = this.#deps.clock.monotonicMs() + waitMs;
-    const standings = new Map<JobRecord, BlockStatus>();
-    const closed = new Set<JobRecord>();
-    const bound = new Map<JobRecord, ShareCode | undefined>();
-    const blocks = new Map<string, BlockStatus>();
-    const cases: ShareCase[] = [];
-    for (const share of shares) {
-      const known = this.#jobs.get(share.jobId) ?? (await this.#jobOf(share.jobId));
-      const target = this.#deps.verifier.targetOf(share.difficulty);
-      const each: ShareCase = { share, job: known?.job, code: undefined, target, hash: undefined };
-      cases.push(each);
+    const cases = new ShareCases(rows);
+    const once = new BatchJobs();
+    let target: ShareTarget | undefined;
+    for (let index = 0; index < rows.length; index += 1) {
+      const difficulty = rows.difficulty(index);
+      if (target?.difficulty !== difficulty) target = this.#deps.verifier.targetOf(difficulty);
+      const jobId = rows.jobId(index);
+      let known = this.#jobs.get(jobId);
       if (known === undefined) {
-        each.code = 'share_bad';
-        continue;
+        once.verdicts.clear();
+        known = await this.#jobOf(jobId);
       }
-      const { job } = known;
-      each.code = known.code ?? this.#checkShare(job, share, target.target, nowMs);
-      if (each.code !== undefined) continue;
-      let standing = standings.get(job);
-      if (standing === undefined) {
-        const hash = displayHash(job.prevHash);
-        standing = blocks.get(hash) ?? (await this.#askAbout(hash, blocks.size, waitUntilMs));
-        blocks.set(hash, standing);
-        standings.set(job, standing);
-        if (this.#deps.verifier.credited.isClosed(generationOf(job))) closed.add(job);
-      }
-      const outside = this.#outsideOf(period, standing);
-      if (standing.status !== 'unknown') each.limitHashes = this.#store.creditLimit(standing.height);
-      if (outside !== undefined) each.code = outside;
-      else if (closed.has(job)) each.code = 'share_stale';
-      else this.#judgeTime(each, standing);
-      if (each.code !== undefined) continue;
-      if (!bound.has(job))
-        bound.set(job, await this.#deps.binding.judgeNow?.(job, this.#openAbsence?.fromMs));
-      each.code = bound.get(job);
-      each.lateCode ??= this.#deps.binding.lateCode?.(job);
+      cases.targets.push(target);
+      cases.jobs.push(known?.job);
+      cases.codes.push(
+        known === undefined
+          ? 'share_bad'
+          : (known.code ?? this.#checkShare(known.job, rows, index, target.target, nowMs)),
+      );
+      cases.lateCodes.push(undefined);
+      cases.limitHashes.push(undefined);
+      if (known === undefined || !cases.isGood(index)) continue;
+      const verdict =
+        once.verdicts.get(known.job) ?? (await this.#verdictOf(known.job, once, period, waitUntilMs));
+      cases.codes[index] = verdict.code;
+      cases.lateCodes[index] = verdict.lateCode;
+      cases.limitHashes[index] = verdict.limitHashes;
     }
     return cases;
   }
 
-  #checkShare(job: JobRecord, share: WireShare, target: bigint, nowMs: number): ShareCode | undefined {
+  /** Judges a good job for the shares of one batch that are without fault themselves. */
+  async #verdictOf(
+    job: JobRecord,
+    once: BatchJobs,
+    period: TermPeriod,
+    waitUntilMs: number,
+  ): Promise<JobVerdict> {
+    once.verdicts.clear();
+    const standing = await this.#standingIn(job, once, waitUntilMs);
+    const { code, lateCode, limitHashes } = this.#judgeStanding(job, standing, once, period);
+    let verdict: JobVerdict = { code, lateCode, limitHashes };
+    if (code === undefined) {
+      const isBound = once.bound.has(job);
+      if (!isBound)
+        once.bound.set(job, await this.#deps.binding.judgeNow?.(job, this.#openAbsence?.fromMs));
+      const late = lateCode ?? this.#deps.binding.lateCode?.(job);
+      verdict = { code: once.bound.get(job), lateCode: late, limitHashes };
+      // What came before a wait is judged anew for the next share.
+      if (!isBound) return verdict;
+    }
+    once.verdicts.set(job, verdict);
+    return verdict;
+  }
+
+  /** What the block of a job says of its shares. */
+  #judgeStanding(job: JobRecord, standing: BlockStatus, once: BatchJobs, period: TermPeriod): JobVerdict {
+    const limitHashes =
+      standing.status === 'unknown' ? undefined : this.#store.creditLimit(standing.height);
+    const outside = this.#outsideOf(period, standing) ?? (once.closed.has(job) ? 'share_stale' : undefined);
+    if (outside !== undefined) return { code: outside, lateCode: undefined, limitHashes };
+    return { ...this.#judgeTime(standing), limitHashes };
+  }
+
+  /** The status of the block of a job; asked once a batch. */
+  async #standingIn(job: JobRecord, once: BatchJobs, waitUntilMs: number): Promise<BlockStatus> {
+    const known = once.standings.get(job);
+    if (known !== undefined) return known;
+    const hash = displayHash(job.prevHash);
+    const standing = once.blocks.get(hash) ?? (await this.#askAbout(hash, once.blocks.size, waitUntilMs));
+    once.blocks.set(hash, standing);
+    once.standings.set(job, standing);
+    if (this.#deps.verifier.credited.isClosed(generationOf(job))) once.closed.add(job);
+    return standing;
+  }
+
+  #checkShare(
+    job: JobRecord,
+    rows: ShareRows,
+    index: number,
+    target: bigint,
+    nowMs: number,
+  ): ShareCode | undefined {
     const assigned = this.#deps.binding.shareTarget?.(job);
     if (assigned !== undefined && target !== assigned) return 'share_low';
-    return checkShare(this.#rules, job, share, target, nowMs);
+    return checkShare(this.#rules, job, rows, index, target, nowMs);
   }
 
   /** Asks the own node about a block, within the number of blocks that one batch may name. */
@@ -403,27 +459,26 @@ export class BatchVerifier {
   }
 
   /** Judges whether work on a block comes in time, or out of the backlog, or not. */
-  #judgeTime(each: ShareCase, standing: BlockStatus): void {
+  #judgeTime(standing: BlockStatus): Pick<JobVerdict, 'code' | 'lateCode'> {
     const { ownsJobs = false } = this.#deps.binding;
-    if (standing.status === 'unknown') {
-      // The miner saw a block that is not here yet.
-      if (!ownsJobs) each.code = 'stale_race';
-    } else if (standing.height <= this.restoredHeight) each.code = 'maker_restored';
-    else if (standing.status !== 'current' && !ownsJobs) {
-      const { sinceMonotonicMs } = standing;
-      const graceMs = this.#store.terms.staleGraceSeconds * 1000;
-      const lateMs = this.#deps.clock.monotonicMs() - sinceMonotonicMs;
-      if (lateMs <= graceMs) return;
-      // The miner may not have seen that the block was replaced, or have it for its tip.
-      const raceMs = Math.max(graceMs, RACE_MS);
-      const isRace =
-        standing.isRival === true ||
-        lateMs <= graceMs + raceMs ||
-        this.#isBeforeAbsence(sinceMonotonicMs, raceMs);
-      // Nobody here can tell whether work of an absence was found in time: more than a backlog is no fault.
-      if (this.#isInAbsence(sinceMonotonicMs)) each.lateCode = 'stale_race';
-      else each.code = isRace ? 'stale_race' : 'share_stale';
-    }
+    const inTime = { code: undefined, lateCode: undefined };
+    // The miner saw a block that is not here yet.
+    if (standing.status === 'unknown') return ownsJobs ? inTime : { ...inTime, code: 'stale_race' };
+    if (standing.height <= this.restoredHeight) return { ...inTime, code: 'maker_restored' };
+    if (standing.status === 'current' || ownsJobs) return inTime;
+    const { sinceMonotonicMs } = standing;
+    const graceMs = this.#store.terms.staleGraceSeconds * 1000;
+    const lateMs = this.#deps.clock.monotonicMs() - sinceMonotonicMs;
+    if (lateMs <= graceMs) return inTime;
+    // The miner may not have seen that the block was replaced, or have it for its tip.
+    const raceMs = Math.max(graceMs, RACE_MS);
+    const isRace =
+      standing.isRival === true ||
+      lateMs <= graceMs + raceMs ||
+      this.#isBeforeAbsence(sinceMonotonicMs, raceMs);
+    // Nobody here can tell whether work of an absence was found in time: more than a backlog is no fault.
+    if (this.#isInAbsence(sinceMonotonicMs)) return { ...inTime, lateCode: 'stale_race' };
+    return { ...inTime, code: isRace ? 'stale_race' : 'share_stale' };
   }
 
   /** A block was replaced so shortly before the miner went that it may have found its last shares on it. */
@@ -446,27 +501,21 @@ export class BatchVerifier {
   }
 
   /**
-   * The good shares up to the contract's total, and to what its rate allows; the one that reaches either is
-   * the last.
+   * Refuses good shares beyond the contract's total, and beyond what its rate allows; the one that reaches
+   * either is the last. Returns the work in hashes of the others.
    */
-  #cap(cases: readonly ShareCase[]): ShareCase[] {
-    const { terms, delivery } = this.#store;
-    let workHashes = delivery.verifiedWorkHashes;
-    const credited: ShareCase[] = [];
-    for (const each of cases) {
-      if (each.code !== undefined) continue;
-      if (workHashes >= terms.workTotalHashes) {
-        each.code = 'over_budget';
-        continue;
-      }
-      if (each.limitHashes !== undefined && workHashes >= each.limitHashes) {
-        each.code = 'over_rate';
-        continue;
-      }
-      workHashes += each.target!.workHashes;
-      credited.push(each);
+  #cap({ length, codes, targets, limitHashes }: ShareCases): bigint {
+    const { workTotalHashes } = this.#store.terms;
+    const before = this.#store.delivery.verifiedWorkHashes;
+    let workHashes = before;
+    for (let index = 0; index < length; index += 1) {
+      if (codes[index] !== undefined) continue;
+      const limit = limitHashes[index];
+      if (workHashes >= workTotalHashes) codes[index] = 'over_budget';
+      else if (limit !== undefined && workHashes >= limit) codes[index] = 'over_rate';
+      else workHashes += targets[index]!.workHashes;
     }
-    return credited;
+    return workHashes - before;
   }
 
   async #jobOf(jobId: JobId): Promise<KnownJob | undefined> {
@@ -493,14 +542,13 @@ export class BatchVerifier {
     return known;
   }
 
-  #newJobs(credited: readonly ShareCase[]): JobRecord[] {
-    const jobs = new Set(credited.map(({ job }) => job!));
-    return [...jobs].filter((job) => this.#jobs.get(job.id)?.stored !== true);
+  #newJobs(cases: ShareCases): JobRecord[] {
+    return [...cases.goodJobs()].filter((job) => this.#jobs.get(job.id)?.stored !== true);
   }
 
-  #markStored(credited: readonly ShareCase[]): void {
-    for (const { job } of credited) {
-      const known = this.#jobs.get(job!.id);
+  #markStored(cases: ShareCases): void {
+    for (const { id } of cases.goodJobs()) {
+      const known = this.#jobs.get(id);
       if (known !== undefined) known.stored = true;
     }
   }

@@ -29,7 +29,7 @@ import {
 } from './bead-credit.ts';
 import { beadCountEntry, loadBeadCount } from './bead-record.ts';
 import type { BeadStatus, JobBinding } from './job-binding.ts';
-import type { ShareCase } from './verification.ts';
+import type { ShareCases } from './share-cases.ts';
 
 export type BeadBindingDeps = {
   readonly node: BeadSource;
@@ -127,16 +127,17 @@ export class BeadBinding implements JobBinding {
     return judgeBits(this.#deps.view, this.#network, job);
   }
 
-  async judgeShares(cases: readonly ShareCase[]): Promise<void> {
+  async judgeShares(cases: ShareCases): Promise<void> {
     await this.#load();
     this.#forgetAhead();
     const { clock, timers } = this.#deps;
     const untilMs = clock.monotonicMs() + BATCH_WAIT_MS;
-    for (const each of cases) {
-      if (each.code !== undefined) continue;
-      const weighed = this.#weigh(each.job!, each.hash!, each.target!.workHashes);
+    for (let index = 0; index < cases.length; index += 1) {
+      if (!cases.isGood(index)) continue;
+      const { workHashes } = cases.targets[index]!;
+      const weighed = this.#weigh(cases.jobs[index]!, cases.rows.hash(index), workHashes);
       while (this.#mayWait() && clock.monotonicMs() < untilMs) await sleep(timers, POLL_MS);
-      each.code = this.#take(weighed);
+      cases.codes[index] = this.#take(weighed);
     }
   }
 
@@ -179,12 +180,11 @@ export class BeadBinding implements JobBinding {
 
   /** A share that should be a bead is known by its own hash: A1. What a bead is, says the profile: A4, A5. */
   #weigh(job: JobRecord, hash: Uint8Array, workHashes: bigint): Weighed {
-    const bead = displayHash(hash);
-    if (this.#binding.profile === 'weak') return { parts: BEAD_PARTS, beadHash: bead };
+    if (this.#binding.profile === 'weak') return { parts: BEAD_PARTS, beadHash: displayHash(hash) };
     const target = targetOfCompact(job.bits);
     return {
       parts: beadParts(workHashes, workOfTarget(target)),
-      beadHash: hashToNumber(hash) <= target ? bead : undefined,
+      beadHash: hashToNumber(hash) <= target ? displayHash(hash) : undefined,
     };
   }
 

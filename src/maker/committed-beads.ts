@@ -1,15 +1,17 @@
 import { displayHash } from '../bitcoin/header.ts';
-import { hashToNumber, targetOfCompact } from '../bitcoin/target.ts';
+import { targetOfCompact } from '../bitcoin/target.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import { checkMetadata, METADATA_FAULTS, readMetadata } from '../settlement/bead-rules.ts';
 import { jobCoinbase } from '../settlement/job-coinbase.ts';
 import { checkJob, type ShareCode } from '../settlement/share-rules.ts';
+import { meets } from '../shares/rules.ts';
+import { wordsOfTarget } from '../shares/share.ts';
 import { BEAD_WATCH_OPTIONS, type BeadOutcome, BeadWatch } from '../upstream/bead-watch.ts';
 import type { JobRecord } from '../work/evidence.ts';
 import { type BeadBindingDeps, judgeBits, withPaidScript } from './bead-binding.ts';
 import type { BeadStatus, JobBinding } from './job-binding.ts';
 import { RefusalLog } from './refusal-log.ts';
-import type { ShareCase } from './verification.ts';
+import type { ShareCases } from './share-cases.ts';
 
 /** Beads that are looked for at once: a look is for information, and the shares of a contract are many. */
 const WATCHED = 64;
@@ -29,7 +31,7 @@ export class CommittedBeadsBinding implements JobBinding {
   readonly #refusals: RefusalLog;
   readonly #stopBeads: () => void;
   /** The target of the beads of a good job. */
-  readonly #targets = new WeakMap<JobRecord, bigint>();
+  readonly #words = new WeakMap<JobRecord, Uint32Array>();
   #expected = 0;
 
   constructor(contractId: string, terms: ContractTerms, scriptHex: string, deps: CommittedBeadsDeps) {
@@ -53,7 +55,7 @@ export class CommittedBeadsBinding implements JobBinding {
   judgeJob(job: JobRecord): ShareCode | undefined {
     const code = checkJob(this.#terms, job);
     if (code === undefined)
-      this.#targets.set(job, targetOfCompact(readMetadata(job.metadata!)!.weakTarget));
+      this.#words.set(job, wordsOfTarget(targetOfCompact(readMetadata(job.metadata!)!.weakTarget)));
     else if (code === 'share_unbound') this.#say(job);
     return code;
   }
@@ -63,12 +65,14 @@ export class CommittedBeadsBinding implements JobBinding {
     return judgeBits(this.#deps.view, this.#terms.network, job);
   }
 
-  credited(cases: readonly ShareCase[]): void {
-    for (const { job, hash } of cases) {
-      const target = this.#targets.get(job!);
-      if (target === undefined || hashToNumber(hash!) > target) continue;
+  credited(cases: ShareCases): void {
+    const { rows } = cases;
+    for (let index = 0; index < cases.length; index += 1) {
+      const words = cases.isGood(index) ? this.#words.get(cases.jobs[index]!) : undefined;
+      if (words === undefined || !meets(rows.body, rows.hashAt(index), words)) continue;
       this.#expected += 1;
-      if (this.#watch.pending < WATCHED) this.#watch.forwarded(displayHash(hash!), this.#scriptHex);
+      if (this.#watch.pending < WATCHED)
+        this.#watch.forwarded(displayHash(rows.hash(index)), this.#scriptHex);
     }
   }
 

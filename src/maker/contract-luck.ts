@@ -7,7 +7,7 @@ import { meets } from '../shares/rules.ts';
 import { type ShareTarget, wordsOfTarget } from '../shares/share.ts';
 import type { JobRecord } from '../work/evidence.ts';
 import { expectedOf, type LuckCount, NO_LUCK, withLuck } from '../work/luck.ts';
-import type { ShareCase } from './verification.ts';
+import type { ShareCases } from './share-cases.ts';
 
 const countCodec = object({
   solutions: ['solutions', integer(0, Number.MAX_SAFE_INTEGER)],
@@ -50,33 +50,40 @@ export function addLuck(luck: ContractLuck, more: ContractLuck): ContractLuck {
 type Solution = {
   readonly words: Uint32Array;
   readonly workHashes: bigint;
-  /** What a share of the target seen last lets expect. */
-  shareTarget: ShareTarget | undefined;
-  expectedAtto: bigint;
 };
 
 type JobSolutions = { readonly block: Solution | undefined; readonly upstream: Solution | undefined };
 
 /**
- * The luck of newly credited shares.
+ * The luck of newly credited shares, which are those without a code.
  * @param upstreamTarget the target of the own upstream of a job; undefined where it has none
  */
 export function luckOfShares(
-  credited: readonly ShareCase[],
+  cases: ShareCases,
   upstreamTarget: (job: JobRecord) => bigint | undefined,
 ): ContractLuck {
   const solutions = new Map<JobRecord, JobSolutions>();
   const block = { ...NO_LUCK };
   const upstream = { ...NO_LUCK };
-  for (const each of credited) {
-    const job = each.job!;
-    let known = solutions.get(job);
-    if (known === undefined) {
-      known = { block: solution(networkTarget(job)), upstream: solution(upstreamTarget(job)) };
-      solutions.set(job, known);
-    }
-    if (known.block !== undefined) addShare(block, each, known.block);
-    if (known.upstream !== undefined) addShare(upstream, each, known.upstream);
+  const solutionsOf = (job: JobRecord): JobSolutions => {
+    const known = solutions.get(job);
+    if (known !== undefined) return known;
+    const made = { block: solution(networkTarget(job)), upstream: solution(upstreamTarget(job)) };
+    solutions.set(job, made);
+    return made;
+  };
+  cases.eachRun((job, target, count) => {
+    const of = solutionsOf(job!);
+    expectOf(block, of.block, target, count);
+    expectOf(upstream, of.upstream, target, count);
+  });
+  const { rows } = cases;
+  for (let index = 0; index < cases.length; index += 1) {
+    if (!cases.isGood(index)) continue;
+    const of = solutionsOf(cases.jobs[index]!);
+    const at = rows.hashAt(index);
+    if (of.block !== undefined && meets(rows.body, at, of.block.words)) block.solutions += 1;
+    if (of.upstream !== undefined && meets(rows.body, at, of.upstream.words)) upstream.solutions += 1;
   }
   return { version: 1, block, upstream };
 }
@@ -84,7 +91,7 @@ export function luckOfShares(
 function solution(target: bigint | undefined): Solution | undefined {
   if (target === undefined) return undefined;
   const workHashes = workOfTarget(target);
-  return { words: wordsOfTarget(target), workHashes, shareTarget: undefined, expectedAtto: 0n };
+  return { words: wordsOfTarget(target), workHashes };
 }
 
 /** The network's target by the bits of a job; undefined for bits that are none. */
@@ -97,15 +104,13 @@ function networkTarget({ bits }: JobRecord): bigint | undefined {
   }
 }
 
-function addShare(
-  count: { -readonly [Key in keyof LuckCount]: LuckCount[Key] },
-  { hash, target }: ShareCase,
-  solved: Solution,
+/** Adds what so many shares of a target let expect. */
+function expectOf(
+  luck: { -readonly [Key in keyof LuckCount]: LuckCount[Key] },
+  solved: Solution | undefined,
+  target: ShareTarget,
+  count: number,
 ): void {
-  if (solved.shareTarget !== target) {
-    solved.shareTarget = target;
-    solved.expectedAtto = expectedOf(target!.workHashes, solved.workHashes);
-  }
-  count.expectedAtto += solved.expectedAtto;
-  if (meets(hash!, 0, solved.words)) count.solutions += 1;
+  if (solved === undefined) return;
+  luck.expectedAtto += BigInt(count) * expectedOf(target.workHashes, solved.workHashes);
 }

@@ -6,19 +6,18 @@ import {
   type JobRecord,
   jobDocument,
   jobDocumentId,
-  packRecords,
   SHARE_KIND,
-  type ShareRecord,
   STREAM_KIND,
 } from '../work/evidence.ts';
 import type { StreamTotal } from '../work/meters.ts';
+import type { ShareRows } from '../work/share-rows.ts';
 import type { ContractLuck } from './contract-luck.ts';
 import type { RefusedShare } from './maker-commitments.ts';
 
 /** The result of a batch after all checks. */
 export type Credit = {
   /** Shares that are credited, in order, with their work in hashes. */
-  readonly shares: readonly ShareRecord[];
+  readonly shares: ShareRows;
   readonly workHashes: bigint;
   /** Jobs of these shares that are not stored yet. */
   readonly jobs: readonly JobRecord[];
@@ -71,7 +70,7 @@ export function creditEntries(
   if (shares.length > 0) {
     entries.push({
       ...{ type: 'log', kind: SHARE_KIND, stream: contractId },
-      ...{ first: evidence.seq, count: shares.length, body: packRecords(shares) },
+      ...{ first: evidence.seq, count: shares.length, body: shares.body },
     });
     const body = `{"seq":${total.seq},"work":"${total.workHashes}"}`;
     entries.push({ type: 'put', kind: STREAM_KIND, id: contractId, body });

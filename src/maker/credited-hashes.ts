@@ -58,22 +58,30 @@ export class CreditedHashes {
     throw new CodedError('overload', 'too many hashes of this contract are remembered', limit);
   }
 
+  /** See `DuplicateSet.prepare`. */
+  prepare(generation: string, hashes: Uint8Array, count: number): void {
+    this.#set.prepare(generation, hashes, count);
+  }
+
   /**
    * Adds a hash; what is full closes its oldest generation first.
    * @returns false where it was known
    */
-  add(contractId: string, generation: string, hash: Uint8Array): boolean {
+  add(contractId: string, generation: string, hash: Uint8Array, offset = 0): boolean {
     if (this.#set.isFull) this.#close(this.#generations.keys().next().value!);
-    if (!this.#set.add(generation, hash)) return false;
-    const counts = this.#generations.get(generation) ?? new Map<string, number>();
+    if (!this.#set.add(generation, hash, offset)) return false;
+    let counts = this.#generations.get(generation);
+    if (counts === undefined) {
+      counts = new Map<string, number>();
+      this.#generations.set(generation, counts);
+    }
     counts.set(contractId, (counts.get(contractId) ?? 0) + 1);
-    this.#generations.set(generation, counts);
     this.#hold(contractId, 1);
     return true;
   }
 
-  delete(contractId: string, generation: string, hash: Uint8Array): void {
-    if (!this.#set.delete(generation, hash)) return;
+  delete(contractId: string, generation: string, hash: Uint8Array, offset = 0): void {
+    if (!this.#set.delete(generation, hash, offset)) return;
     const counts = this.#generations.get(generation);
     counts?.set(contractId, (counts.get(contractId) ?? 1) - 1);
     this.#hold(contractId, -1);

@@ -13,10 +13,10 @@ import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import type { UpstreamOutcome, UpstreamVerdict } from '../upstream/upstream-share.ts';
 import type { JobRecord } from '../work/evidence.ts';
 import type { PoolBook } from './pool-book.ts';
+import type { ShareCases } from './share-cases.ts';
 import { loadSolutionCount, solutionCountEntry } from './solution-count.ts';
 import { type Solution, Solutions, type SolvableJob } from './solutions.ts';
 import { areOfJob, blockOf, type SampleDeps, withTransactions } from './template-sample.ts';
-import type { ShareCase } from './verification.ts';
 import type { SolutionStatus } from './work-status.ts';
 
 /** The name under which the own node stands in the book of pools. */
@@ -100,15 +100,16 @@ export class FoundBlocks {
   }
 
   /** See `Solutions.judge`. */
-  judge(cases: readonly ShareCase[]): void {
-    this.#solutions.judge(cases, ({ job }) => (job === undefined ? undefined : this.#ownJob(job)));
+  judge(cases: ShareCases): void {
+    this.#solutions.judge(cases, (job) => (job === undefined ? undefined : this.#ownJob(job)));
   }
 
   /** Our verdict on shares. */
-  judged(cases: readonly ShareCase[]): void {
+  judged(cases: ShareCases): void {
     this.#solutions.judged(cases);
-    for (const { code, target } of cases)
-      if (code === undefined) this.#deps.book.credited(OWN_NODE, target!.workHashes);
+    cases.eachRun((_, { workHashes }, count) =>
+      this.#deps.book.credited(OWN_NODE, BigInt(count) * workHashes),
+    );
   }
 
   /** The count of solutions, once there is one. */

@@ -6,7 +6,7 @@ import { checkJob, type ShareCode } from '../settlement/share-rules.ts';
 import type { JobId } from '../stratum/job-id.ts';
 import type { JobRecord } from '../work/evidence.ts';
 import type { FoundBlocksStatus } from './found-blocks.ts';
-import type { ShareCase } from './verification.ts';
+import type { ShareCases } from './share-cases.ts';
 import type { WorkStatus } from './work-status.ts';
 
 /** Beads of a contract. */
@@ -53,13 +53,16 @@ export type JobBinding = {
    * Judges the good shares of one batch once more, in their order, when they are hashed: gives a code to each
    * that is not credited now. May ask the own node, and wait for it.
    */
-  judgeShares?(cases: readonly ShareCase[]): Promise<void>;
-  /** Entries of what `judgeShares` counted, and of what is credited: they come to the disk with the batch. */
-  counts?(credited: readonly ShareCase[]): readonly LedgerEntry[];
+  judgeShares?(cases: ShareCases): Promise<void>;
+  /**
+   * Entries of what `judgeShares` counted, and of what is credited, which are the shares without a code: they
+   * come to the disk with the batch.
+   */
+  counts?(cases: ShareCases): readonly LedgerEntry[];
   /** Takes note of a batch, which is on disk: shares without a code are credited. */
-  judged?(cases: readonly ShareCase[]): void;
-  /** Takes note of credited shares, which are on disk. */
-  credited?(cases: readonly ShareCase[]): void;
+  judged?(cases: ShareCases): void;
+  /** Takes note of credited shares, those without a code, which are on disk. */
+  credited?(cases: ShareCases): void;
   /** What came of it so far, where beads are counted. */
   readonly beads?: BeadStatus;
   /** Reads what it kept, before anything else is asked of it. */

@@ -28,8 +28,9 @@ import {
   stateEntry,
 } from '../settlement/records.ts';
 import type { JobId } from '../stratum/job-id.ts';
-import { JOB_KIND, type ShareRecord, STREAM_KIND } from '../work/evidence.ts';
+import { JOB_KIND, STREAM_KIND } from '../work/evidence.ts';
 import { parseStreamTotal, type StreamTotal } from '../work/meters.ts';
+import type { ShareRows } from '../work/share-rows.ts';
 import { addLuck, loadLuck, luckEntry, NO_CONTRACT_LUCK } from './contract-luck.ts';
 import { type Credit, creditEntries, makerJobKey } from './credit-entries.ts';
 import { MakerCommitments, type RefusedShare } from './maker-commitments.ts';
@@ -66,8 +67,8 @@ export type OpenStateSigner = (
   deps: { readonly signer: Signer },
 ) => StateSigner;
 
-function hashesOf(shares: readonly ShareRecord[]): Uint8Array[] {
-  return shares.map(({ hash }) => hash);
+function hashesOf(shares: ShareRows): Uint8Array[] {
+  return Array.from({ length: shares.length }, (_, index) => shares.hash(index));
 }
 
 function seqsOf(refused: readonly RefusedShare[]): number[] {

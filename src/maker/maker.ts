@@ -164,7 +164,7 @@ export class Maker {
     }
     const memory = { memoryMs: DUPLICATE_MEMORY_MS, jobKey: makerJobKey };
     await rememberShares(ledger, memory, (generation, bytes, at, contractId) =>
-      this.#verifier.remember(contractId, generation, bytes.subarray(at, at + 32)),
+      this.#verifier.remember(contractId, generation, bytes, at),
     );
     await this.#metering.load();
     const genesisHash = await chain.genesisHash();

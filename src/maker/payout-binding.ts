@@ -26,8 +26,8 @@ import type { JobBinding } from './job-binding.ts';
 import { RefusalLog } from './refusal-log.ts';
 import { loadSamples, NO_SAMPLES, samplesEntry, withJob } from './sample-record.ts';
 import { SampleTurns } from './sample-turns.ts';
+import type { ShareCases } from './share-cases.ts';
 import { type SampleResult, sampleJob } from './template-sample.ts';
-import type { ShareCase } from './verification.ts';
 
 export type PayoutBindingDeps = Omit<FoundBlocksDeps, 'isTold'> & {
   readonly view: TipTracker;
@@ -129,11 +129,11 @@ export class PayoutBinding implements JobBinding {
     return [...this.#blocks.counts(), ...samples];
   }
 
-  async judgeShares(cases: readonly ShareCase[]): Promise<void> {
+  async judgeShares(cases: ShareCases): Promise<void> {
     this.#blocks.judge(cases);
   }
 
-  judged(cases: readonly ShareCase[]): void {
+  judged(cases: ShareCases): void {
     this.#saved = this.#saving;
     this.#blocks.judged(cases);
   }

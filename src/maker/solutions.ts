@@ -19,8 +19,9 @@ import { wordsOfTarget } from '../shares/share.ts';
 import { verifyShares } from '../shares/verify.ts';
 import { upstreamExtranonce2 } from '../stratum/extranonce.ts';
 import type { UpstreamVerdict } from '../upstream/upstream-share.ts';
+import type { JobRecord } from '../work/evidence.ts';
 import type { PoolBook } from './pool-book.ts';
-import type { ShareCase } from './verification.ts';
+import type { ShareCases } from './share-cases.ts';
 import type { GivenJob } from './work-jobs.ts';
 import { type HashableJob, kernelJobOf } from './work-match.ts';
 
@@ -102,6 +103,8 @@ export class Solutions<Given extends SolvableJob = GivenJob> {
   readonly #deps: SolutionsDeps<Given>;
   /** By the hash in hex. */
   readonly #sent: LRUCache<string, Sent>;
+  /** The first words of these hashes, and of some that were sent before. */
+  readonly #sentWords = new Set<number>();
   /** What solves a job, easiest target first: the pool's or the network's. */
   readonly #words = new WeakMap<SolvableJob['job'], Uint32Array>();
   readonly #budget: TokenBucket;
@@ -160,33 +163,37 @@ export class Solutions<Given extends SolvableJob = GivenJob> {
    * late. Of jobs of an earlier run nobody knows what was shown, and no pool takes it. Nothing is credited in
    * a pause.
    */
-  judge(cases: readonly ShareCase[], givenOf: (each: ShareCase) => Given | undefined): void {
-    for (const each of cases) {
-      if (each.code !== undefined || each.hash === undefined) continue;
-      const given = givenOf(each);
+  judge(cases: ShareCases, givenOf: (job: JobRecord | undefined) => Given | undefined): void {
+    for (let index = 0; index < cases.length; index += 1) {
+      if (!cases.isGood(index) || !cases.isHashed(index)) continue;
+      const given = givenOf(cases.jobs[index]);
       if (given === undefined) continue;
-      if (this.#isSolution(given.job, each.hash)) this.#count(given, each, each.hash);
-      if (this.isPaused) each.code = 'late_solutions';
+      if (this.#isSolution(given.job, cases.rows.body, cases.rows.hashAt(index)))
+        this.#count(given, cases, index);
+      if (this.isPaused) cases.codes[index] = 'late_solutions';
     }
   }
 
   /** Our verdict on shares, for those that were sent. */
-  judged(cases: readonly ShareCase[]): void {
-    for (const { hash, code } of cases) {
-      if (hash === undefined || code === 'share_duplicate') continue;
-      const sent = this.#sent.get(toHex(hash));
-      if (sent !== undefined) this.#deps.book.judged(sent.pool, sent, code === undefined);
+  judged(cases: ShareCases): void {
+    for (let index = 0; index < cases.length; index += 1) {
+      if (!cases.isHashed(index) || cases.codes[index] === 'share_duplicate') continue;
+      // Next to none were sent: text is made of those alone that may have been.
+      if (!this.#sentWords.has(firstWord(cases.rows.body, cases.rows.hashAt(index)))) continue;
+      const sent = this.#sent.get(toHex(cases.rows.hash(index)));
+      if (sent !== undefined) this.#deps.book.judged(sent.pool, sent, cases.isGood(index));
     }
   }
 
-  #count(given: Given, { share }: ShareCase, hash: Uint8Array): void {
+  #count(given: Given, { rows }: ShareCases, index: number): void {
     const monotonicMs = this.#deps.clock.monotonicMs();
-    const key = toHex(hash);
+    const key = toHex(rows.hash(index));
     let isLate = false;
     if (!this.#sent.has(key)) {
       if (!this.#deps.canSubmit(given)) return;
       const isExcused = this.#shown.busiest(monotonicMs) >= NEARLY * this.#options.solutionsPerMinute;
       isLate = !isExcused && (this.#deps.isTold?.() ?? true);
+      const share = rows.share(index);
       const extranonce = concat(share.extranonce1, share.extranonce2);
       const extranonce2 = upstreamExtranonce2(extranonce, given.job.extranonce2Size);
       const { ntime, nonce, version } = share;
@@ -200,25 +207,38 @@ export class Solutions<Given extends SolvableJob = GivenJob> {
     const { pool, job } = given;
     const sent: Sent = { pool, verdict: submit(given, solution) };
     this.#sent.set(key, sent);
+    if (this.#sentWords.size >= 2 * this.#sent.max) this.#sentWords.clear();
+    if (this.#sentWords.size === 0)
+      for (const each of this.#sent.keys()) this.#sentWords.add(wordOfKey(each));
+    this.#sentWords.add(wordOfKey(key));
     book.sent(pool, sent, isLate);
     void sent.verdict.then((verdict) => book.answered(pool, sent, verdict, job.upstreamTarget));
     return sent;
   }
 
-  #isSolution(job: SolvableJob['job'], hash: Uint8Array): boolean {
+  #isSolution(job: SolvableJob['job'], hashes: Uint8Array, at = 0): boolean {
     let words = this.#words.get(job);
     if (words === undefined) {
       const network = targetOfCompact(job.bits);
       words = wordsOfTarget(network > job.upstreamTarget ? network : job.upstreamTarget);
       this.#words.set(job, words);
     }
-    return meets(hash, 0, words);
+    return meets(hashes, at, words);
   }
 
   #hashOf(job: SolvableJob['job'], { extranonce2, ntime, nonce, version }: Solution): Uint8Array {
     const share = { job: 0, extranonce: extranonce2, ntime, nonce, version };
     return verifyShares(this.#deps.kernel, [kernelJobOf(job)], [share]);
   }
+}
+
+/** The first four bytes of a hash. */
+function firstWord(hashes: Uint8Array, at: number): number {
+  return ((hashes[at]! << 24) | (hashes[at + 1]! << 16) | (hashes[at + 2]! << 8) | hashes[at + 3]!) >>> 0;
+}
+
+function wordOfKey(hashHex: string): number {
+  return Number.parseInt(hashHex.slice(0, 8), 16);
 }
 
 function resultOf({ outcome, code, reason, rttMs }: UpstreamVerdict): Result<'work.solution'> {

@@ -26,9 +26,9 @@ import type { MakerStore } from './maker-store.ts';
 import type { PoolAccounts } from './pool-accounts.ts';
 import { PoolBook } from './pool-book.ts';
 import { RefusalLog } from './refusal-log.ts';
+import type { ShareCases } from './share-cases.ts';
 import { loadSolutionCount, solutionCountEntry } from './solution-count.ts';
 import { type Solution, Solutions } from './solutions.ts';
-import type { ShareCase } from './verification.ts';
 import { endLine, jobsOfLines, keptLine, type WorkFiles, workFilesInMemory } from './work-files.ts';
 import {
   type GivenJob,
@@ -285,20 +285,20 @@ export class WorkBinding implements JobBinding {
     return isLate ? 'share_stale' : undefined;
   }
 
-  async judgeShares(cases: readonly ShareCase[]): Promise<void> {
-    this.#solutions.judge(cases, ({ job }) => this.#givenOf(job));
+  async judgeShares(cases: ShareCases): Promise<void> {
+    this.#solutions.judge(cases, (job) => this.#givenOf(job));
   }
 
   /** The solutions, once there is one, and each pool's work: small entries of a batch that is written. */
-  counts(credited: readonly ShareCase[]): readonly LedgerEntry[] {
+  counts(cases: ShareCases): readonly LedgerEntry[] {
     const { late } = this.#solutions;
     const { accounts } = this.#deps;
     for (const [pool, hashes] of this.#counted) accounts.release(pool, hashes);
     const byPool = new Map<string, bigint>();
-    for (const { job, target } of credited) {
+    cases.eachRun((job, { workHashes }, count) => {
       const pool = this.#givenOf(job)?.pool;
-      if (pool !== undefined) byPool.set(pool, (byPool.get(pool) ?? 0n) + target!.workHashes);
-    }
+      if (pool !== undefined) byPool.set(pool, (byPool.get(pool) ?? 0n) + BigInt(count) * workHashes);
+    });
     this.#counted = byPool;
     return [
       ...(late.solutions === 0 ? [] : [solutionCountEntry(this.#store.contractId, late)]),
@@ -306,13 +306,13 @@ export class WorkBinding implements JobBinding {
     ];
   }
 
-  judged(cases: readonly ShareCase[]): void {
+  judged(cases: ShareCases): void {
     this.#counted = new Map();
     this.#solutions.judged(cases);
-    for (const { job, code, target } of cases) {
-      const given = code === undefined ? this.#givenOf(job) : undefined;
-      if (given !== undefined) this.#deps.book.credited(given.pool, target!.workHashes);
-    }
+    cases.eachRun((job, { workHashes }, count) => {
+      const given = this.#givenOf(job);
+      if (given !== undefined) this.#deps.book.credited(given.pool, BigInt(count) * workHashes);
+    });
   }
 
   #givenOf(job: JobRecord | undefined): GivenJob | undefined {

@@ -9,17 +9,9 @@ import type { Result } from '../peer/messages.ts';
 import type { RpcPeer } from '../peer/rpc-peer.ts';
 import type { DeliveryRecord } from '../settlement/records.ts';
 import { shareTargetOf } from '../shares/share.ts';
-import {
-  JOB_KIND,
-  jobDocumentId,
-  parseJobDocument,
-  SHARE_KIND,
-  SHARE_RECORD_SIZE,
-  type ShareRecord,
-  sourceOfJob,
-  unpackShares,
-} from '../work/evidence.ts';
-import type { SentShare } from './refusals.ts';
+import { JOB_KIND, jobDocumentId, parseJobDocument, SHARE_KIND, sourceOfJob } from '../work/evidence.ts';
+import { SHARE_RECORD_SIZE, ShareRows, workOfRows } from '../work/share-rows.ts';
+import type { SentShares } from './refusals.ts';
 
 export type FeedOptions = {
   readonly contractId: string;
@@ -42,10 +34,13 @@ export type FeedDeps = {
 /** A batch that was sent. */
 export type SentBatch = {
   readonly firstSeq: number;
-  readonly shares: readonly SentShare[];
+  readonly shares: SentShares;
   /** The own work in hashes of all shares up to its end. */
   readonly ownWorkHashes: bigint;
 };
+
+/** Shares of one row of the log that were not taken yet, and the wall time in ms at which it was written. */
+type Unsent = { readonly rows: ShareRows; readonly atMs: number };
 
 /** Log rows per read. */
 const ROWS_PER_READ = 64;
@@ -66,7 +61,8 @@ export class MinerFeed {
   #judgedSeq = 0;
   #inFlight = 0;
   #lastBatchAtMs = Number.NEGATIVE_INFINITY;
-  #buffer: SentShare[] = [];
+  /** In order; the rows of one row of the log are not copied. */
+  #buffer: Unsent[] = [];
   #wake: (() => void) | undefined;
   #timer: Timer | undefined;
   #stopped = false;
@@ -123,7 +119,7 @@ export class MinerFeed {
       if (this.#stopped) return;
       await this.#announce(shares);
       if (this.#stopped) return;
-      if (this.#held) this.#buffer.unshift(...shares);
+      if (this.#held) this.#giveBack(shares);
       else this.#send(shares);
     }
   }
@@ -167,30 +163,54 @@ export class MinerFeed {
     });
   }
 
-  async #take(max: number): Promise<readonly SentShare[]> {
-    if (this.#buffer.length === 0) {
-      const { contractId } = this.#options;
-      const rows = await this.#deps.ledger.readLog(SHARE_KIND, contractId, this.#sentSeq, ROWS_PER_READ);
-      let next = this.#sentSeq;
-      for (const row of rows) {
-        const skipped = Math.max(0, next - row.first);
-        if (row.first + skipped !== next || row.body.length !== row.count * SHARE_RECORD_SIZE) {
-          throw new CodedError('ledger_corrupt', `the shares of ${contractId} have a gap at ${next}`);
-        }
-        const shares = unpackShares(row.body.subarray(skipped * SHARE_RECORD_SIZE));
-        for (const share of shares) this.#buffer.push(sentShare(share, row.atMs));
-        next = row.first + row.count;
-      }
-      if (this.#buffer.length === 0) {
-        throw new CodedError('ledger_corrupt', `share ${this.#sentSeq} of ${contractId} is missing`);
-      }
+  async #take(max: number): Promise<SentShares> {
+    if (this.#buffer.length === 0) await this.#read();
+    const taken: Unsent[] = [];
+    let left = max;
+    while (left > 0 && this.#buffer.length > 0) {
+      const { rows, atMs } = this.#buffer[0]!;
+      const count = Math.min(left, rows.length);
+      taken.push({ rows: rows.slice(0, count), atMs });
+      if (count === rows.length) this.#buffer.shift();
+      else this.#buffer[0] = { rows: rows.slice(count, rows.length), atMs };
+      left -= count;
     }
-    return this.#buffer.splice(0, max);
+    return sentShares(taken);
   }
 
-  async #announce(shares: readonly ShareRecord[]): Promise<void> {
-    for (const { jobId } of shares) {
-      if (this.#announced.has(jobId)) continue;
+  #giveBack({ rows, atMs }: SentShares): void {
+    const rest = this.#buffer;
+    this.#buffer = [];
+    for (let first = 0, end = 1; end <= rows.length; end += 1) {
+      if (end < rows.length && atMs(end) === atMs(first)) continue;
+      this.#buffer.push({ rows: rows.slice(first, end), atMs: atMs(first) });
+      first = end;
+    }
+    this.#buffer.push(...rest);
+  }
+
+  async #read(): Promise<void> {
+    const { contractId } = this.#options;
+    const rows = await this.#deps.ledger.readLog(SHARE_KIND, contractId, this.#sentSeq, ROWS_PER_READ);
+    let next = this.#sentSeq;
+    for (const { first, count, body, atMs } of rows) {
+      const skipped = Math.max(0, next - first);
+      if (first + skipped !== next || body.length !== count * SHARE_RECORD_SIZE) {
+        throw new CodedError('ledger_corrupt', `the shares of ${contractId} have a gap at ${next}`);
+      }
+      this.#buffer.push({ rows: ShareRows.read(body.subarray(skipped * SHARE_RECORD_SIZE)), atMs });
+      next = first + count;
+    }
+    if (this.#buffer.length === 0)
+      throw new CodedError('ledger_corrupt', `share ${this.#sentSeq} of ${contractId} is missing`);
+  }
+
+  async #announce({ rows }: SentShares): Promise<void> {
+    let last: number | undefined;
+    for (let index = 0; index < rows.length; index += 1) {
+      const jobId = rows.jobId(index);
+      if (jobId === last || this.#announced.has(jobId)) continue;
+      last = jobId;
       const body = await this.#deps.ledger.get(JOB_KIND, jobDocumentId(jobId));
       if (body === undefined) throw new CodedError('ledger_corrupt', `job ${jobId} is missing`);
       const job = parseJobDocument(body);
@@ -203,7 +223,7 @@ export class MinerFeed {
     }
   }
 
-  #send(shares: readonly SentShare[]): void {
+  #send(shares: SentShares): void {
     const firstSeq = this.#sentSeq;
     this.#advance(shares);
     const nextSeq = this.#sentSeq;
@@ -213,8 +233,7 @@ export class MinerFeed {
     call(this.#peer, 'work.batch', {
       contractId: this.#options.contractId,
       firstSeq,
-      // A codec prints the fields of the wire and no others.
-      shares,
+      shares: shares.rows,
       workTotal: ownWorkHashes,
     })
       .then((result) => {
@@ -233,14 +252,20 @@ export class MinerFeed {
       });
   }
 
-  #advance(shares: readonly ShareRecord[]): void {
-    for (const { difficulty } of shares) this.#sentWorkHashes += this.#workOf(difficulty);
-    this.#sentSeq += shares.length;
+  #advance({ rows }: SentShares): void {
+    this.#sentWorkHashes += workOfRows(rows, this.#workOf);
+    this.#sentSeq += rows.length;
   }
 }
 
-/** A literal, since a spread costs as much as all the rest of a share. */
-function sentShare(share: ShareRecord, atMs: number): SentShare {
-  const { jobId, difficulty, extranonce1, extranonce2, ntime, nonce, version, hash } = share;
-  return { jobId, difficulty, extranonce1, extranonce2, ntime, nonce, version, hash, atMs };
+/** One batch of what was taken; copied only where it is of several rows of the log. */
+function sentShares(taken: readonly Unsent[]): SentShares {
+  const spans: { readonly end: number; readonly atMs: number }[] = [];
+  let end = 0;
+  for (const { rows, atMs } of taken) {
+    end += rows.length;
+    spans.push({ end, atMs });
+  }
+  const rows = taken.length === 1 ? taken[0]!.rows : ShareRows.joined(taken.map((each) => each.rows));
+  return { rows, atMs: (index) => spans.find((span) => index < span.end)!.atMs };
 }

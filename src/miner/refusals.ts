@@ -10,16 +10,12 @@ import { refusedPpm, staleRacePpm } from '../contract/terms-access.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { checkShare, type ShareRules, shareRulesOf } from '../settlement/share-rules.ts';
 import { shareTargetOf } from '../shares/share.ts';
-import {
-  JOB_KIND,
-  type JobRecord,
-  jobDocumentId,
-  parseJobDocument,
-  type ShareRecord,
-} from '../work/evidence.ts';
+import type { JobId } from '../stratum/job-id.ts';
+import { JOB_KIND, type JobRecord, jobDocumentId, parseJobDocument } from '../work/evidence.ts';
+import type { ShareRows } from '../work/share-rows.ts';
 
-/** A share of the own ledger, with the wall time in ms at which it was written. */
-export type SentShare = ShareRecord & { readonly atMs: number };
+/** Shares of the own ledger, each with the wall time in ms at which it was written. */
+export type SentShares = { readonly rows: ShareRows; readonly atMs: (index: number) => number };
 
 /** Work in hashes that the maker did not credit. */
 export type RefusedWork = {
@@ -91,32 +87,34 @@ export class Refusals {
    */
   async judge(
     firstSeq: number,
-    shares: readonly SentShare[],
+    shares: SentShares,
     refused: readonly { readonly seq: number; readonly code: string }[],
     creditedHashes: bigint,
   ): Promise<RefusedWork> {
     const jobs = new Map<number, JobRecord | undefined>();
     let { confirmedHashes, racedHashes } = NOTHING_REFUSED;
     for (const { seq, code } of new Map(refused.map((each) => [each.seq, each])).values()) {
-      const share = shares[seq - firstSeq];
-      if (share === undefined) continue;
-      if (!jobs.has(share.jobId)) jobs.set(share.jobId, await this.#job(share));
-      const reason = await this.#reasonOf(code, share, jobs.get(share.jobId), creditedHashes);
-      const { workHashes } = shareTargetOf(share.difficulty);
+      const index = seq - firstSeq;
+      if (index < 0 || index >= shares.rows.length) continue;
+      const jobId = shares.rows.jobId(index);
+      if (!jobs.has(jobId)) jobs.set(jobId, await this.#job(jobId));
+      const reason = await this.#reasonOf(code, shares, index, jobs.get(jobId), creditedHashes);
+      const { workHashes } = shareTargetOf(shares.rows.difficulty(index));
       if (reason === 'confirmed') confirmedHashes += workHashes;
       if (reason === 'raced') racedHashes += workHashes;
     }
     return { confirmedHashes, racedHashes };
   }
 
-  async #job({ jobId }: SentShare): Promise<JobRecord | undefined> {
+  async #job(jobId: JobId): Promise<JobRecord | undefined> {
     const body = await this.#deps.ledger.get(JOB_KIND, jobDocumentId(jobId));
     return body === undefined ? undefined : parseJobDocument(body);
   }
 
   async #reasonOf(
     code: string,
-    share: SentShare,
+    { rows, atMs }: SentShares,
+    index: number,
     job: JobRecord | undefined,
     creditedHashes: bigint,
   ): Promise<Reason> {
@@ -125,7 +123,7 @@ export class Refusals {
     if (code === 'over_rate') return this.#whyOverRate(job, creditedHashes);
     if (code === 'late_solutions') return this.#deps.isLate?.() === true ? 'confirmed' : 'none';
     if (job === undefined) return 'none';
-    if (code === 'share_stale' || code === 'stale_race') return this.#whyStale(share, job);
+    if (code === 'share_stale' || code === 'stale_race') return this.#whyStale(atMs(index), job);
     if (code === 'no_price') {
       const standing = await this.#deps.view.standing(displayHash(job.prevHash));
       const isRight = standing.status !== 'unknown' && this.#deps.isUnpriced(standing.height);
@@ -135,8 +133,8 @@ export class Refusals {
       const standing = await this.#deps.view.standing(displayHash(job.prevHash));
       return standing.status !== 'unknown' && this.#isOutside(code, standing.height) ? 'confirmed' : 'none';
     }
-    const { target } = shareTargetOf(share.difficulty);
-    const own = checkShare(this.#rules, job, share, target, this.#deps.clock.nowMs());
+    const { target } = shareTargetOf(rows.difficulty(index));
+    const own = checkShare(this.#rules, job, rows, index, target, this.#deps.clock.nowMs());
     return own === code ? 'confirmed' : 'none';
   }
 
@@ -160,7 +158,7 @@ export class Refusals {
    * A share is stale by the own rules where its block had been replaced for the whole grace when the share
    * was found. On any other block, also one that the own node never had for its tip, the two sides raced.
    */
-  async #whyStale({ atMs }: SentShare, job: JobRecord): Promise<Reason> {
+  async #whyStale(atMs: number, job: JobRecord): Promise<Reason> {
     const { clock, view } = this.#deps;
     const standing: BlockStatus = await view.standing(displayHash(job.prevHash));
     if (standing.status !== 'superseded' || !Number.isFinite(standing.sinceMonotonicMs)) return 'raced';

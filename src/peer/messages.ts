@@ -4,6 +4,7 @@ import { LIMITS } from '../base/limits.ts';
 import { type FundingSide, fundingSideToJson, parseFundingSide } from '../channel/funding.ts';
 import { parseSignedState, type SignedState, signedStateToJson } from '../channel/states.ts';
 import { EXTRANONCE_ROOM, type JobRecord, jobRecordToJson, readJobRecord } from '../work/evidence.ts';
+import { ShareRows } from '../work/share-rows.ts';
 import { auditorMethods } from './auditor-codecs.ts';
 import {
   bytesUpTo,
@@ -97,18 +98,24 @@ const sideCodec: Codec<FundingSide> = { parse: parseFundingSide, print: fundingS
 
 const shareCodec = object<WireShare>({
   jobId: ['job', jobId],
-  extranonce1: ['extranonce1', bytesUpTo(2 * EXTRANONCE_ROOM)],
-  extranonce2: ['extranonce2', bytesUpTo(2 * EXTRANONCE_ROOM)],
+  extranonce1: ['extranonce1', bytesUpTo(EXTRANONCE_ROOM)],
+  extranonce2: ['extranonce2', bytesUpTo(EXTRANONCE_ROOM)],
   ntime: ['ntime', u32],
   nonce: ['nonce', u32],
   version: ['version', u32],
   difficulty: ['difficulty', positiveNumber],
 });
 
+const shareList = listOf(shareCodec, LIMITS.peerBatchShares, 1);
+const listedSharesCodec: Codec<ShareRows> = {
+  parse: (value) => ShareRows.of(shareList.parse(value)),
+  print: (rows) => shareList.print(rows.shares()),
+};
+
 const listedBatch = object({
   contractId: ['contract_id', contractId],
   firstSeq: ['first_seq', sequence],
-  shares: ['shares', listOf(shareCodec, LIMITS.peerBatchShares, 1)],
+  shares: ['shares', listedSharesCodec],
   workTotal: ['work_total', decimal],
 });
 const packedBatch = object({

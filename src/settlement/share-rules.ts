@@ -2,9 +2,9 @@ import { unreachable } from '../base/assert.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import { type CoinbaseRule, coinbaseRule, easiestTarget, hardestTarget } from '../contract/terms-access.ts';
-import type { WireShare } from '../peer/messages.ts';
 import { ntimeInWindow, versionInMask } from '../shares/rules.ts';
 import type { JobRecord } from '../work/evidence.ts';
+import type { ShareRows } from '../work/share-rows.ts';
 import { type CommittedParts, checkMetadata, committedBinding } from './bead-rules.ts';
 import { type CoinbaseParts, type JobCoinbase, jobCoinbase, paidByScript } from './job-coinbase.ts';
 import { paysParts } from './payout-rules.ts';
@@ -74,17 +74,18 @@ function pays(rule: CoinbaseRule, coinbase: JobCoinbase): boolean {
   }
 }
 
-/** Checks a share without its hash; undefined when nothing is wrong. */
+/** Checks the share at an index without its hash; undefined when nothing is wrong. */
 export function checkShare(
   rules: ShareRules,
   job: JobRecord,
-  share: WireShare,
+  shares: ShareRows,
+  index: number,
   target: bigint,
   nowMs: number,
 ): ShareCode | undefined {
-  if (share.extranonce1.length + share.extranonce2.length !== job.extranonceSize) return 'share_bad';
-  if (!versionInMask(share.version, job.version, job.versionMask)) return 'share_bad';
+  if (shares.extranonceSize(index) !== job.extranonceSize) return 'share_bad';
+  if (!versionInMask(shares.version(index), job.version, job.versionMask)) return 'share_bad';
   if (target > rules.maxTarget || target < rules.minTarget) return 'share_low';
   if (rules.fixedTarget && target !== rules.maxTarget) return 'share_low';
-  return ntimeInWindow(share.ntime, job.time, nowMs) ? undefined : 'bad_ntime';
+  return ntimeInWindow(shares.ntime(index), job.time, nowMs) ? undefined : 'bad_ntime';
 }

@@ -18,8 +18,8 @@ export function generationOf(job: { readonly prevHash: Uint8Array }): string {
 /**
  * Header hashes already credited, by generation, so that a generation is dropped as a whole. Exact: all
  * 256 bits are stored and compared. 32 bytes an entry at a load of 3/8 to 3/4: 43 to 85 bytes each, half as
- * much more while a table grows, and as much again kept for the next generation. A generation begins with tables a quarter as large as those of the
- * one before.
+ * much more while a table grows, and as much again kept for the next generation. A generation begins with
+ * tables a quarter as large as those of the one before.
  */
 export class DuplicateSet {
   readonly maxHashes: number;

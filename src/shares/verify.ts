@@ -26,26 +26,36 @@ export function verifyShares(
   jobs: readonly KernelJob[],
   shares: readonly ShareInput[],
 ): Uint8Array {
+  return hashBatches(kernel, jobs, shares.length, (slot, at, handles) => {
+    const { job, extranonce, ntime, nonce, version } = shares[at]!;
+    const size = jobs[job]?.extranonceSize;
+    if (extranonce.length !== size)
+      throw new CodedError('share_bad', `extranonce of ${extranonce.length} bytes, job has ${size}`);
+    kernel.setShare(slot, handles[job]!, extranonce, ntime, nonce, version);
+  });
+}
+
+/**
+ * The header hashes of `count` shares, `kernel.capacity` at a time.
+ * @param fill fills a slot of the kernel with the share at an index; the handles are those of `jobs`
+ * @returns 32 bytes a share, internal order
+ * @throws CodedError `malformed` for a job no kernel takes, and what `fill` throws
+ */
+export function hashBatches(
+  kernel: ShareKernel,
+  jobs: readonly KernelJob[],
+  count: number,
+  fill: (slot: number, at: number, handles: readonly KernelJobHandle[]) => void,
+): Uint8Array {
   const handles: KernelJobHandle[] = [];
   try {
     for (const job of jobs) handles.push(kernel.addJob(job));
-    const hashes = new Uint8Array(shares.length * 32);
-    for (let first = 0; first < shares.length; first += kernel.capacity) {
-      const count = Math.min(kernel.capacity, shares.length - first);
-      for (let slot = 0; slot < count; slot += 1) {
-        const share = shares[first + slot]!;
-        const size = jobs[share.job]?.extranonceSize;
-        if (share.extranonce.length !== size) {
-          throw new CodedError(
-            'share_bad',
-            `extranonce of ${share.extranonce.length} bytes, job has ${size}`,
-          );
-        }
-        const handle = handles[share.job]!;
-        kernel.setShare(slot, handle, share.extranonce, share.ntime, share.nonce, share.version);
-      }
-      kernel.run(count);
-      hashes.set(kernel.hashes.subarray(0, count * 32), first * 32);
+    const hashes = new Uint8Array(count * 32);
+    for (let first = 0; first < count; first += kernel.capacity) {
+      const size = Math.min(kernel.capacity, count - first);
+      for (let slot = 0; slot < size; slot += 1) fill(slot, first + slot, handles);
+      kernel.run(size);
+      hashes.set(kernel.hashes.subarray(0, size * 32), first * 32);
     }
     return hashes;
   } finally {

@@ -1,4 +1,3 @@
-import { assert } from '../base/assert.ts';
 import { fromHex, isHex, toHex, u32hex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
@@ -8,97 +7,58 @@ import { difficultyOfTarget } from '../bitcoin/target.ts';
 import type { Job } from '../jobs/job.ts';
 import type { AcceptedShare } from '../shares/share.ts';
 import { type JobId, parseJobId, printJobId } from '../stratum/job-id.ts';
+import { EXTRANONCE_ROOM, type ShareRecord, ShareRows } from './share-rows.ts';
 
 /** Ledger kinds of the evidence: packed shares (log), jobs (insert), totals of a stream (put). */
 export const SHARE_KIND = 'share';
 export const JOB_KIND = 'job';
 export const STREAM_KIND = 'stream';
 
-/** Bytes of one packed share. */
-export const SHARE_RECORD_SIZE = 80;
-/** Room for each extranonce in a record; both are left-justified. */
-export const EXTRANONCE_ROOM = 8;
-
-const EXTRANONCE1_AT = 16;
-const EXTRANONCE2_AT = 24;
-const HASH_AT = 48;
-
-/** A share as recorded: all that is needed, with its job, to hash it again and to weigh it. */
-export type ShareRecord = {
-  readonly jobId: JobId;
-  /** As assigned; the target is exactly `targetOfDifficulty(difficulty)`. */
-  readonly difficulty: number;
-  readonly extranonce1: Uint8Array;
-  readonly extranonce2: Uint8Array;
-  readonly ntime: number;
-  readonly nonce: number;
-  /** As hashed. */
-  readonly version: number;
-  /** Internal byte order. */
-  readonly hash: Uint8Array;
-};
+export { EXTRANONCE_ROOM, SHARE_RECORD_SIZE, type ShareRecord } from './share-rows.ts';
 
 /**
  * Packs shares one behind the other into a buffer of `SHARE_RECORD_SIZE * shares` bytes. No allocation
  * per share.
  */
 export class SharePacker {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly #view: DataView;
+  readonly #rows: ShareRows;
   readonly #extranonce1Size: number;
-  #at = 0;
+  #count = 0;
 
   /**
    * @param extranonce1Size bytes of a submission's extranonce that the miner knows as extranonce1. Where a
    * session has jobs of its own its extranonce1 is part of their coinb1, and none.
    */
   constructor(shares: number, extranonce1Size: number) {
-    this.bytes = new Uint8Array(shares * SHARE_RECORD_SIZE);
-    this.#view = new DataView(this.bytes.buffer);
+    this.#rows = ShareRows.empty(shares);
     this.#extranonce1Size = extranonce1Size;
+  }
+
+  get bytes(): Uint8Array {
+    return this.#rows.body;
   }
 
   add(share: AcceptedShare): void {
     const { job, assigned, extranonce, ntime, nonce, version } = share.submission;
-    const extranonce1Size = job.minerExtranonce1Size === undefined ? this.#extranonce1Size : 0;
-    const extranonce2Size = extranonce.length - extranonce1Size;
-    assert(extranonce2Size >= 0 && extranonce2Size <= EXTRANONCE_ROOM, 'evidence_extranonce_size');
-    const view = this.#view;
-    const at = this.#at;
-    view.setUint32(at, job.id % 2 ** 32, true);
-    view.setUint32(at + 4, Math.floor(job.id / 2 ** 32), true);
-    view.setFloat64(at + 8, assigned.difficulty, true);
-    const { bytes } = this;
-    for (let index = 0; index < extranonce1Size; index += 1) {
-      bytes[at + EXTRANONCE1_AT + index] = extranonce[index]!;
-    }
-    for (let index = 0; index < extranonce2Size; index += 1) {
-      bytes[at + EXTRANONCE2_AT + index] = extranonce[extranonce1Size + index]!;
-    }
-    view.setUint32(at + 32, ntime, true);
-    view.setUint32(at + 36, nonce, true);
-    view.setUint32(at + 40, version, true);
-    view.setUint8(at + 44, extranonce1Size);
-    view.setUint8(at + 45, extranonce2Size);
+    const size1 = job.minerExtranonce1Size === undefined ? this.#extranonce1Size : 0;
+    const rows = this.#rows;
+    const index = this.#count;
+    const { body } = rows;
+    rows.write(index, job.id, assigned.difficulty, size1, extranonce.length - size1, ntime, nonce, version);
+    const [at1, at2] = [rows.extranonce1At(index), rows.extranonce2At(index) - size1];
+    for (let byte = 0; byte < size1; byte += 1) body[at1 + byte] = extranonce[byte]!;
+    for (let byte = size1; byte < extranonce.length; byte += 1) body[at2 + byte] = extranonce[byte]!;
     const { hashes = share.hash, hashAt = 0 } = share;
-    for (let index = 0; index < 32; index += 1) bytes[at + HASH_AT + index] = hashes[hashAt + index]!;
-    this.#at = at + SHARE_RECORD_SIZE;
+    const at = rows.hashAt(index);
+    for (let byte = 0; byte < 32; byte += 1) body[at + byte] = hashes[hashAt + byte]!;
+    this.#count = index + 1;
   }
 }
 
-/**
- * The shares of a packed body, in order. Strict, since the bytes may come from a peer: throws `malformed`
- * for a size that is no multiple of 80, a job id above 2^53, a difficulty that is no positive number, or
- * padding that is not zero.
- */
+/** The shares of a packed body, in order. Throws as `ShareRows.read`. */
 export function unpackShares(body: Uint8Array): ShareRecord[] {
-  if (body.length % SHARE_RECORD_SIZE !== 0) {
-    throw new CodedError('malformed', `${body.length} bytes are no whole number of share records`);
-  }
-  const view = new DataView(body.buffer, body.byteOffset, body.length);
-  const out: ShareRecord[] = [];
-  for (let at = 0; at < body.length; at += SHARE_RECORD_SIZE) out.push(unpackShare(body, view, at));
-  return out;
+  const rows = ShareRows.read(body);
+  return Array.from({ length: rows.length }, (_, index) => rows.record(index));
 }
 
 /**
@@ -107,59 +67,8 @@ export function unpackShares(body: Uint8Array): ShareRecord[] {
  * @param use the hash is at `hashAt` in the body
  */
 export function eachShareHash(body: Uint8Array, use: (jobId: JobId, hashAt: number) => void): void {
-  if (body.length % SHARE_RECORD_SIZE !== 0)
-    throw new CodedError('malformed', `${body.length} bytes are no whole number of share records`);
-  const view = new DataView(body.buffer, body.byteOffset, body.length);
-  for (let at = 0; at < body.length; at += SHARE_RECORD_SIZE)
-    use(view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32, at + HASH_AT);
-}
-
-function unpackShare(body: Uint8Array, view: DataView, at: number): ShareRecord {
-  const jobId = view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
-  const difficulty = view.getFloat64(at + 8, true);
-  if (!Number.isSafeInteger(jobId)) throw new CodedError('malformed', 'job id out of range');
-  if (!Number.isFinite(difficulty) || difficulty <= 0)
-    throw new CodedError('malformed', 'difficulty out of range');
-  if (view.getUint16(at + 46, true) !== 0) throw new CodedError('malformed', 'reserved bytes are not zero');
-  return {
-    jobId,
-    difficulty,
-    extranonce1: leftJustified(body, at + EXTRANONCE1_AT, view.getUint8(at + 44)),
-    extranonce2: leftJustified(body, at + EXTRANONCE2_AT, view.getUint8(at + 45)),
-    ntime: view.getUint32(at + 32, true),
-    nonce: view.getUint32(at + 36, true),
-    version: view.getUint32(at + 40, true),
-    hash: body.slice(at + HASH_AT, at + SHARE_RECORD_SIZE),
-  };
-}
-
-function leftJustified(body: Uint8Array, at: number, size: number): Uint8Array {
-  if (size > EXTRANONCE_ROOM) throw new CodedError('malformed', 'extranonce too long');
-  for (let index = size; index < EXTRANONCE_ROOM; index += 1) {
-    if (body[at + index] !== 0) throw new CodedError('malformed', 'extranonce padding is not zero');
-  }
-  return body.slice(at, at + size);
-}
-
-/** The inverse of `unpackShares`. */
-export function packRecords(records: readonly ShareRecord[]): Uint8Array {
-  const out = new Uint8Array(records.length * SHARE_RECORD_SIZE);
-  const view = new DataView(out.buffer);
-  records.forEach((record, index) => {
-    const at = index * SHARE_RECORD_SIZE;
-    view.setUint32(at, record.jobId % 2 ** 32, true);
-    view.setUint32(at + 4, Math.floor(record.jobId / 2 ** 32), true);
-    view.setFloat64(at + 8, record.difficulty, true);
-    out.set(record.extranonce1, at + EXTRANONCE1_AT);
-    out.set(record.extranonce2, at + EXTRANONCE2_AT);
-    view.setUint32(at + 32, record.ntime, true);
-    view.setUint32(at + 36, record.nonce, true);
-    view.setUint32(at + 40, record.version, true);
-    view.setUint8(at + 44, record.extranonce1.length);
-    view.setUint8(at + 45, record.extranonce2.length);
-    out.set(record.hash, at + HASH_AT);
-  });
-  return out;
+  const rows = ShareRows.unread(body);
+  for (let index = 0; index < rows.length; index += 1) use(rows.jobId(index), rows.hashAt(index));
 }
 
 /** A job as its miners saw it; byte strings as they are hashed. */

@@ -188,7 +188,11 @@ async function sent(
     { contractId: CONTRACT, batchWindow: 4, batchIntervalMs: 0 },
     {
       ...{ ledger, clock: systemClock, timers: systemTimers, durableSeq: () => total },
-      onJudged: ({ shares: { length } }) => {
+      onJudged: ({
+        shares: {
+          rows: { length },
+        },
+      }) => {
         judged += length;
         if (judged === total) ended.resolve();
       },

@@ -19,6 +19,7 @@ import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts
 import { meets } from '../../src/shares/rules.ts';
 import { verifyShares } from '../../src/shares/verify.ts';
 import { jobRecordOf } from '../../src/work/evidence.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { SHARE, World } from './world.ts';
@@ -78,8 +79,9 @@ export class Stand {
   batches: BatchVerifier;
   readonly store: MakerStore;
   readonly hits: Record<string, number> = {};
-  /** What the own node says of every block. */
+  /** What the own node says of every block, but for those of which it says something else. */
   block: BlockStatus = CURRENT;
+  blockOf: ((hash: string) => BlockStatus) | undefined;
   asked = 0;
   readonly #options: Partial<BatchVerifierOptions> | undefined;
 
@@ -115,9 +117,9 @@ export class Stand {
 
   #verify(): BatchVerifier {
     const view = {
-      standing: async () => {
+      standing: async (hash: string) => {
         this.asked += 1;
-        return this.block;
+        return this.blockOf?.(hash) ?? this.block;
       },
     } as unknown as TipTracker;
     const { clock, timers } = this.time;
@@ -141,7 +143,7 @@ export class Stand {
 
   /** What was refused, by place in the batch, or the code that the batch was refused with. */
   async take(shares: readonly WireShare[], firstSeq = this.store.delivery.nextSeq): Promise<string> {
-    const batch = { contractId: world.contractId, firstSeq, shares, workTotal: 0n };
+    const batch = { contractId: world.contractId, firstSeq, shares: ShareRows.of(shares), workTotal: 0n };
     try {
       const { refused, nextSeq } = await this.batches.take(batch);
       expect(nextSeq).toBe(firstSeq + shares.length);

@@ -4,10 +4,12 @@ import { fromHex } from '../../src/base/bytes.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
+import { displayHash } from '../../src/bitcoin/header.ts';
 import { beginBlocksOf } from '../../src/chain/watcher.ts';
 import { termsV3From } from '../../src/contract/terms-upgrade.ts';
 import type { Credit } from '../../src/maker/credit-entries.ts';
 import { type JobRecord, jobRecordOf } from '../../src/work/evidence.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { CURRENT, GRACE_MS, mine, Stand, stand, W, world } from './batch-stand.ts';
 import { MAKER_SCRIPT_HEX, SHARE } from './world.ts';
 
@@ -17,6 +19,23 @@ function says(made: Stand, what: 'period' | 'creditLimit' | 'credit', value: unk
 }
 
 describe('a share on a block', () => {
+  it('is judged by what holds when its turn comes, whatever another of its job was told before a wait', async () => {
+    const made = await stand({ options: { unknownBlockWaitMs: 5000 } });
+    const other = { ...world.job(), id: 77, prevHash: new Uint8Array(32).fill(7) };
+    await made.announce(other);
+    says(made, 'creditLimit', () => 10n * W);
+    await made.one();
+    const [first, second, third] = mine(made.job, 3);
+    const [unknown] = mine(other, 1);
+    // The block of the other is not here yet; while it is waited for, the rate allows no more of the first.
+    made.blockOf = (hash) => (hash === displayHash(other.prevHash) ? { status: 'unknown' } : CURRENT);
+    const taken = made.take([first!, second!, unknown!, third!]);
+    await made.time.settle();
+    says(made, 'creditLimit', () => 1n);
+    await made.time.advance(5000);
+    expect(await taken).toBe('ok ok stale_race over_rate');
+  });
+
   it('is of the contract from its first block on, and below its end', async () => {
     const made = await stand();
     says(made, 'period', { from: 8, end: 12 });
@@ -146,14 +165,19 @@ it('a batch is told to the store whole: what is credited, and each refused share
   const shares = mine(made.job, 4).map((share, at) =>
     at === 1 ? { ...share, jobId: 999 } : at === 3 ? { ...share, ntime: 0 } : share,
   );
-  const batch = { contractId: world.contractId, firstSeq: 40, shares, workTotal: 77n };
+  const batch = {
+    contractId: world.contractId,
+    firstSeq: 40,
+    shares: ShareRows.of(shares),
+    workTotal: 77n,
+  };
   const answer = await made.batches.take(batch);
   expect(answer.refused).toEqual([
     { seq: 41, code: 'share_bad' },
     { seq: 43, code: 'bad_ntime' },
   ]);
   const [{ refused, shares: credited, ...rest }] = told as [Credit];
-  expect(credited.map(({ nonce }) => nonce)).toEqual([shares[0]!.nonce, shares[2]!.nonce]);
+  expect(credited.shares().map(({ nonce }) => nonce)).toEqual([shares[0]!.nonce, shares[2]!.nonce]);
   expect(
     refused.map(({ share: _share, job, ...each }) => ({ ...each, isKnown: job !== undefined })),
   ).toEqual([

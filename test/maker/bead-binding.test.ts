@@ -11,12 +11,13 @@ import type { Logger } from '../../src/log/logger.ts';
 import { BeadBinding, type BeadStore, type StatisticalBinding } from '../../src/maker/bead-binding.ts';
 import { BEAD_DOUBT, NO_BEADS } from '../../src/maker/bead-credit.ts';
 import { beadCountEntry, loadBeadCount } from '../../src/maker/bead-record.ts';
-import type { ShareCase } from '../../src/maker/verification.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
 import type { Bead } from '../../src/upstream/bead.ts';
-import { jobDocument, jobRecordOf, packRecords, type ShareRecord } from '../../src/work/evidence.ts';
+import { jobDocument, jobRecordOf, type ShareRecord } from '../../src/work/evidence.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
+import { casesOf, judgedBy, type ShareCase } from './share-cases.ts';
 import { MAKER_SCRIPT_HEX, MortalLedger, World } from './world.ts';
 
 const BITS = compactOfTarget((1n << 256n) / 1024n);
@@ -128,7 +129,7 @@ class Stand {
   /** The codes of a batch, after it is on disk as a maker's store writes it. */
   async take(cases: readonly ShareCase[], isWritten = true): Promise<(string | undefined)[]> {
     let isJudged = false;
-    const judged = this.binding.judgeShares(cases).then(() => {
+    const judged = judgedBy(cases, (each) => this.binding.judgeShares(each)).then(() => {
       isJudged = true;
     });
     for (let ms = 0; !isJudged && ms < 10_000; ms += 100) {
@@ -143,7 +144,7 @@ class Stand {
     await this.ledger.append([
       {
         ...{ type: 'log', kind: 'share', stream: world.contractId, first: seq, count: good.length },
-        body: packRecords(records),
+        body: ShareRows.of(records).body,
       },
     ]);
     this.store.evidence = {
@@ -419,7 +420,7 @@ describe('the count of beads', () => {
     stand.store.storedJob = async () => undefined;
     stand.restart();
     const share = stand.share(false);
-    await expect(stand.binding.judgeShares([share])).rejects.toMatchObject({
+    await expect(stand.binding.judgeShares(casesOf([share]))).rejects.toMatchObject({
       code: 'ledger_corrupt',
       message: expect.stringContaining(`job ${job.id}`),
     });
@@ -457,7 +458,7 @@ describe('a batch beyond what the beads are worth', () => {
     expect(late.time.clock.monotonicMs() - atMs).toBe(5_000);
     // One that comes while it waits is enough at once.
     const share = late.share(false);
-    const judged = late.binding.judgeShares([share]);
+    const judged = judgedBy([share], (each) => late.binding.judgeShares(each));
     await late.time.advance(1_000);
     late.node.add(bead.beadHash, MAKER, true);
     await late.time.advance(100);

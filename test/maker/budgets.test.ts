@@ -11,6 +11,7 @@ import type { ShareKernel } from '../../src/shares/kernel/kernel.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
 import { type JobRecord, jobRecordOf } from '../../src/work/evidence.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { connectAsMiner, serveAsMaker } from './impostors.ts';
 import { MAKER_SCRIPT_HEX, SHARE, until, World } from './world.ts';
 
@@ -90,7 +91,7 @@ describe('an allowed miner that means harm', () => {
     const shares = Array.from({ length: 256 }, (_, index) => shareOf(job.id, index));
     let codes: string[] = [];
     while (!peer.isClosed && codes.length < 200) {
-      const batch = { contractId, firstSeq: nextSeq, shares, workTotal: 0n };
+      const batch = { contractId, firstSeq: nextSeq, shares: ShareRows.of(shares), workTotal: 0n };
       const answer = await call(peer, 'work.batch', batch).then((result) => {
         nextSeq = result.nextSeq;
         return 'answered';
@@ -184,7 +185,12 @@ describe('a miner that has as much hashed as it can', () => {
         extranonce2: new Uint8Array(job.extranonceSize - 4),
       }));
       asked += 1;
-      const batch = call(peer, 'work.batch', { contractId, firstSeq: nextSeq, shares, workTotal: 0n });
+      const batch = call(peer, 'work.batch', {
+        contractId,
+        firstSeq: nextSeq,
+        shares: ShareRows.of(shares),
+        workTotal: 0n,
+      });
       const pong = other.request('ping', {}).then(() => {
         answered += 1;
       });

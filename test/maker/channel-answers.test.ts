@@ -8,6 +8,7 @@ import { handler } from '../../src/peer/calls.ts';
 import type { Params } from '../../src/peer/messages.ts';
 import type { RpcPeer } from '../../src/peer/rpc-peer.ts';
 import { jobRecordOf } from '../../src/work/evidence.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { type ChannelStand, ChannelStands, type Link } from './channel-stand.ts';
 import { SHARE } from './world.ts';
 
@@ -27,7 +28,8 @@ function doors({ channel }: ChannelStand, peer: RpcPeer): Readonly<Record<string
   return {
     ready: () => channel.minerReady(peer, { contractId, txid, height: 0 }),
     announce: () => channel.announce(peer, { contractId, job }),
-    batch: () => channel.takeBatch(peer, { contractId, firstSeq: 5, shares: [], workTotal: 0n }),
+    batch: () =>
+      channel.takeBatch(peer, { contractId, firstSeq: 5, shares: ShareRows.empty(0), workTotal: 0n }),
     subscribe: () => channel.subscribe(peer, { contractId, instance }),
     solution: () => channel.solve({ contractId, instance, id: 1, extranonce2, ...share }),
     block: () => channel.showBlock(peer, { contractId, job, extranonce: extranonce2, ...share }),
@@ -127,10 +129,12 @@ describe('what is asked of a contract', () => {
 
 describe('a batch', () => {
   const batchOf = (stand: ChannelStand, peer: RpcPeer): Promise<unknown> =>
-    stand.channel.takeBatch(peer, { contractId, firstSeq: 5, shares: [], workTotal: 0n }).then(
-      ({ nextSeq }) => nextSeq,
-      (error: CodedError) => error.message,
-    );
+    stand.channel
+      .takeBatch(peer, { contractId, firstSeq: 5, shares: ShareRows.empty(0), workTotal: 0n })
+      .then(
+        ({ nextSeq }) => nextSeq,
+        (error: CodedError) => error.message,
+      );
 
   it('is taken while the channel is open, both see it deep, and nothing suspends it', async () => {
     const stand = await stands.looked();
@@ -150,7 +154,12 @@ describe('a batch', () => {
     const shares = [1, 2].map((nonce) => ({
       ...{ jobId: 999_999, difficulty: SHARE.difficulty, ntime: 1, nonce, version: 1, ...parts },
     }));
-    const answer = await stand.channel.takeBatch(peer, { contractId, firstSeq: 5, shares, workTotal: 0n });
+    const answer = await stand.channel.takeBatch(peer, {
+      contractId,
+      firstSeq: 5,
+      shares: ShareRows.of(shares),
+      workTotal: 0n,
+    });
     expect(answer.refused).toHaveLength(2);
     const { code } = answer.refused[0]!;
     const [level, fields, text] = stand.log.lines.at(-1)!;

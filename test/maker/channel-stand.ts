@@ -20,6 +20,7 @@ import type { Params, Result } from '../../src/peer/messages.ts';
 import { DEFAULT_RPC, type RpcHandlers, RpcPeer } from '../../src/peer/rpc-peer.ts';
 import type { PeerLink } from '../../src/peer/transport.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { MemoryServer } from '../auditor/memory-links.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
 import { recorder } from '../chain/log-recorder.ts';
@@ -219,7 +220,7 @@ export class ChannelStand {
     const nextSeq = this.store.delivery.nextSeq + shares;
     const workHashes = BigInt(shares) * SHARE.workHashes;
     await this.store.credit({
-      ...{ shares: [], workHashes, jobs: [], nextSeq, refused: [], ownWorkHashes: 0n },
+      ...{ shares: ShareRows.empty(0), workHashes, jobs: [], nextSeq, refused: [], ownWorkHashes: 0n },
       ...{ luck: NO_CONTRACT_LUCK, counts: [] },
     });
     await this.rest();

@@ -4,13 +4,13 @@ import { displayHash } from '../../src/bitcoin/header.ts';
 import { targetOfCompact } from '../../src/bitcoin/target.ts';
 import type { BlockStatus } from '../../src/chain/tip-tracker.ts';
 import { CommittedBeadsBinding } from '../../src/maker/committed-beads.ts';
-import type { ShareCase } from '../../src/maker/verification.ts';
 import { readMetadata } from '../../src/settlement/bead-rules.ts';
 import type { Bead } from '../../src/upstream/bead.ts';
 import { type JobRecord, jobRecordOf } from '../../src/work/evidence.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
 import { recorder } from '../chain/log-recorder.ts';
 import { addressOf } from '../upstream/metadata-samples.ts';
+import { casesOf, type ShareCase } from './share-cases.ts';
 import { honest, SpecWorld, THIEF_SCRIPT_HEX } from './spec-world.ts';
 import { MAKER_SCRIPT_HEX, SHARE } from './world.ts';
 
@@ -51,7 +51,7 @@ function stood() {
       const hash = Uint8Array.from(Buffer.from(each.toString(16).padStart(64, '0'), 'hex')).reverse();
       return { share: undefined as never, job, code: undefined, target: SHARE, hash };
     });
-    binding.credited(cases);
+    binding.credited(casesOf(cases));
     return cases.map(({ hash }) => displayHash(hash!));
   };
   return {

@@ -11,6 +11,7 @@ import type { RpcHandlers, RpcPeer } from '../../src/peer/rpc-peer.ts';
 import { assembleChannel, signTerms } from '../../src/settlement/opening.ts';
 import { loadContract } from '../../src/settlement/records.ts';
 import { jobRecordOf } from '../../src/work/evidence.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { recorder } from '../chain/log-recorder.ts';
 import { connectAsMiner } from './impostors.ts';
 import { sellOver } from './wire-work.ts';
@@ -64,7 +65,11 @@ async function asked(over = peer): Promise<Readonly<Record<string, string>>> {
   const extranonce = new Uint8Array(8);
   return {
     job: await ask('job.announce', { contractId, job }, over),
-    batch: await ask('work.batch', { contractId, firstSeq: 0, shares, workTotal: 0n }, over),
+    batch: await ask(
+      'work.batch',
+      { contractId, firstSeq: 0, shares: ShareRows.of(shares), workTotal: 0n },
+      over,
+    ),
     subscribe: await ask('work.subscribe', { contractId, instance }, over),
     solution: await ask(
       'work.solution',

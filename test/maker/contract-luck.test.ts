@@ -7,11 +7,11 @@ import {
   luckOfShares,
   NO_CONTRACT_LUCK,
 } from '../../src/maker/contract-luck.ts';
-import type { ShareCase } from '../../src/maker/verification.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
 import { type JobRecord, jobRecordOf } from '../../src/work/evidence.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { sampleJob } from '../work/samples.ts';
+import { casesOf, type ShareCase } from './share-cases.ts';
 import { until, World } from './world.ts';
 
 const EASY = shareTargetOf(1 / 1024);
@@ -27,7 +27,7 @@ describe("the luck of a contract's shares", () => {
 
   it('counts blocks by the bits of the job, at the target and not above it', () => {
     const shares = [block + 1n, block, 0n].map((hash) => caseOf(job, hash));
-    const luck = luckOfShares(shares, () => undefined);
+    const luck = luckOfShares(casesOf(shares), () => undefined);
     const each = (EASY.workHashes * 10n ** 18n) / workOfTarget(block);
     expect(luck).toEqual({
       ...{ version: 1, block: { solutions: 2, expectedAtto: 3n * each } },
@@ -39,23 +39,25 @@ describe("the luck of a contract's shares", () => {
     const other = jobRecordOf(sampleJob(2));
     const target = block * 64n;
     const shares = [caseOf(job, target), caseOf(job, target + 1n), caseOf(other, 0n)];
-    const { upstream } = luckOfShares(shares, ({ id }) => (id === job.id ? target : undefined));
+    const { upstream } = luckOfShares(casesOf(shares), ({ id }) => (id === job.id ? target : undefined));
     const each = (EASY.workHashes * 10n ** 18n) / workOfTarget(target);
     expect(upstream).toEqual({ solutions: 1, expectedAtto: 2n * each });
   });
 
   it('expects one solution of a share that is no easier than it, and none of bits that are no target', () => {
     const easyBits = { ...job, bits: 0x207fffff };
-    expect(luckOfShares([caseOf(easyBits, 0n)], () => undefined).block).toEqual({
+    expect(luckOfShares(casesOf([caseOf(easyBits, 0n)]), () => undefined).block).toEqual({
       ...{ solutions: 1, expectedAtto: 10n ** 18n },
     });
-    expect(luckOfShares([caseOf({ ...job, bits: 0 }, 0n)], () => undefined)).toEqual(NO_CONTRACT_LUCK);
+    expect(luckOfShares(casesOf([caseOf({ ...job, bits: 0 }, 0n)]), () => undefined)).toEqual(
+      NO_CONTRACT_LUCK,
+    );
   });
 
   it('is kept in the ledger', async () => {
     const ledger = new MemoryLedger();
     expect(await loadLuck(ledger, 'ab')).toEqual(NO_CONTRACT_LUCK);
-    const luck = luckOfShares([caseOf(job, 0n)], () => block);
+    const luck = luckOfShares(casesOf([caseOf(job, 0n)]), () => block);
     const twice = addLuck(luck, luck);
     expect(twice.block).toEqual({ solutions: 2, expectedAtto: 2n * luck.block.expectedAtto });
     await ledger.append([luckEntry('ab', twice)]);

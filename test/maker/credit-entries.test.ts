@@ -2,14 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { NO_CONTRACT_LUCK } from '../../src/maker/contract-luck.ts';
 import { type Credit, creditEntries, makerJobKey } from '../../src/maker/credit-entries.ts';
 import { type DeliveryRecord, loadContract, NOTHING_DELIVERED } from '../../src/settlement/records.ts';
-import {
-  jobRecordOf,
-  packRecords,
-  parseJobDocument,
-  type ShareRecord,
-  unpackShares,
-} from '../../src/work/evidence.ts';
+import { jobRecordOf, parseJobDocument, type ShareRecord, unpackShares } from '../../src/work/evidence.ts';
 import { parseStreamTotal } from '../../src/work/meters.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { sampleJob } from '../work/samples.ts';
 
@@ -31,7 +26,14 @@ const BEFORE = {
 
 function credited(changes: Partial<Credit>, nowMs = 1_234.9) {
   const credit: Credit = {
-    ...{ shares: [], workHashes: 0n, jobs: [], nextSeq: 10, refused: [], ownWorkHashes: 90n },
+    ...{
+      shares: ShareRows.empty(0),
+      workHashes: 0n,
+      jobs: [],
+      nextSeq: 10,
+      refused: [],
+      ownWorkHashes: 90n,
+    },
     ...{ luck: NO_CONTRACT_LUCK, counts: [], ...changes },
   };
   return creditEntries(CONTRACT, BEFORE, credit, nowMs);
@@ -40,7 +42,13 @@ function credited(changes: Partial<Credit>, nowMs = 1_234.9) {
 describe('what a batch is credited', () => {
   it('goes on from what was credited before it: shares, their work, their jobs, and how far all is judged', async () => {
     const shares = [shareOf(1), shareOf(2)];
-    const batch = { shares, workHashes: 6n, jobs: [job], nextSeq: 13, ownWorkHashes: 99n };
+    const batch = {
+      shares: ShareRows.of(shares),
+      workHashes: 6n,
+      jobs: [job],
+      nextSeq: 13,
+      ownWorkHashes: 99n,
+    };
     const { delivery, evidence, entries } = credited(batch);
     expect(delivery).toEqual({
       ...{ version: 1, nextSeq: 13, ownWorkHashes: 99n, verifiedWorkHashes: 86n },
@@ -50,7 +58,7 @@ describe('what a batch is credited', () => {
     expect(evidence).toEqual({ seq: 10, workHashes: 81n });
     const ledger = new MemoryLedger();
     const old = Array.from({ length: 8 }, (_, nonce) => shareOf(nonce));
-    const body = packRecords(old);
+    const body = ShareRows.of(old).body;
     await ledger.append([{ type: 'log', kind: 'share', stream: CONTRACT, first: 0, count: 8, body }]);
     await ledger.append(entries);
     expect(parseJobDocument((await ledger.get('job', makerJobKey(CONTRACT, job.id)))!)).toEqual(job);

@@ -11,12 +11,12 @@ import { hashToNumber, targetOfCompact } from '../../src/bitcoin/target.ts';
 import type { TemplateTransaction } from '../../src/chain/block-template.ts';
 import { FoundBlocks, OWN_NODE } from '../../src/maker/found-blocks.ts';
 import { PoolBook } from '../../src/maker/pool-book.ts';
-import type { ShareCase } from '../../src/maker/verification.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import type { JobRecord } from '../../src/work/evidence.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
 import { recorder } from '../chain/log-recorder.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
+import { casesOf, type ShareCase } from './share-cases.ts';
 
 /** Half of all hashes are blocks. */
 const EASIEST = 0x207fffff;
@@ -251,17 +251,17 @@ describe('what became of the blocks of a contract', () => {
     const shown = solved(jobWith([]));
     await blocks.show(shown);
     const [untold, late] = [1, 2].map((each) => solved({ ...jobWith([]), time: 1_000 + each }));
-    blocks.judge([shareOf(shown)]);
+    blocks.judge(casesOf([shareOf(shown)]));
     expect(blocks.status).toMatchObject({ solutions: 1, lateSolutions: 0, isPaused: false });
     around.isTold = false;
-    blocks.judge([shareOf(untold!)]);
+    blocks.judge(casesOf([shareOf(untold!)]));
     expect(blocks.status).toMatchObject({ solutions: 2, lateSolutions: 0 });
     around.isTold = true;
-    blocks.judge([shareOf(late!), shareOf(late!, { job: undefined, hash: undefined })]);
+    blocks.judge(casesOf([shareOf(late!), shareOf(late!, { job: undefined, hash: undefined })]));
     expect(blocks.status).toMatchObject({ solutions: 3, lateSolutions: 1, isPaused: false });
     await time.settle();
     expect([submitted.length, blocks.status.verdicts.accepted]).toEqual([3, 3]);
-    blocks.judged([shareOf(shown), shareOf(late!, { code: 'share_low' })]);
+    blocks.judged(casesOf([shareOf(shown), shareOf(late!, { code: 'share_low' })]));
     expect(book.figures[0]).toMatchObject({
       ...{ creditedWorkHashes: 5n, lateSolutions: 1 },
       verdicts: { weAcceptedTheyAccepted: 1, weRejectedTheyAccepted: 1 },
@@ -273,7 +273,7 @@ describe('what became of the blocks of a contract', () => {
     await blocks.load();
     expect([blocks.counts(), blocks.status.solutions]).toEqual([[], 0]);
     blocks.keep([]);
-    blocks.judge([shareOf(solved(jobWith([])))]);
+    blocks.judge(casesOf([shareOf(solved(jobWith([])))]));
     const entries = blocks.counts();
     expect(entries).toHaveLength(1);
     await ledger.append(entries);
@@ -292,12 +292,12 @@ it('what is credited stands in the book of the own node, and what is refused doe
   const { blocks, book } = stood();
   const target = { workHashes: 5n } as ShareCase['target'];
   const each = {
-    share: {},
+    share: undefined,
     job: undefined,
     code: undefined,
     target,
     hash: undefined,
   } as unknown as ShareCase;
-  blocks.judged([each, { ...each, code: 'share_low' }, each]);
+  blocks.judged(casesOf([each, { ...each, code: 'share_low' }, each]));
   expect(book.figures[0]!.creditedWorkHashes).toBe(10n);
 });

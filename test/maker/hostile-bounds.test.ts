@@ -18,6 +18,7 @@ import { signTerms } from '../../src/settlement/opening.ts';
 import { loadContract } from '../../src/settlement/records.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import { type JobRecord, jobRecordOf } from '../../src/work/evidence.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { connectAsMiner } from './impostors.ts';
 import { SecondMiner } from './second-miner.ts';
 import { type MortalLedger, SHARE, until, World } from './world.ts';
@@ -197,7 +198,7 @@ describe('an allowed miner that does all it can, while another one is paid', () 
   const unknownJob: JobRecord = { ...jobRecordOf(world.job()), id: 999_999 };
 
   async function batch(shares: readonly WireShare[]): Promise<void> {
-    const asked = { contractId, firstSeq: nextSeq, shares, workTotal: 0n };
+    const asked = { contractId, firstSeq: nextSeq, shares: ShareRows.of(shares), workTotal: 0n };
     const answer = await call(peer, 'work.batch', asked).catch(codeOf);
     if (typeof answer !== 'string') nextSeq = answer.nextSeq;
   }
@@ -247,7 +248,9 @@ describe('an allowed miner that does all it can, while another one is paid', () 
         'work.batch',
         () => ({
           ...{ contractId, firstSeq: nextSeq + 1, workTotal: 0n },
-          shares: Array.from({ length: LIMITS.peerBatchShares }, (_, at) => shareOf(unknownJob, at)),
+          shares: ShareRows.of(
+            Array.from({ length: LIMITS.peerBatchShares }, (_, at) => shareOf(unknownJob, at)),
+          ),
         }),
         12,
         4,

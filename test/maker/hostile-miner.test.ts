@@ -13,6 +13,7 @@ import { connectPeer, DEFAULT_TRANSPORT } from '../../src/peer/transport.ts';
 import { identityOfSigner, signTerms } from '../../src/settlement/opening.ts';
 import { loadContract } from '../../src/settlement/records.ts';
 import { jobDocument, jobRecordOf, parseJobDocument } from '../../src/work/evidence.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { RPC, random } from '../peer/tls-pair.ts';
 import { SHARE, seedOf, until, World } from './world.ts';
 
@@ -95,7 +96,7 @@ describe('a miner that sends what it should not', () => {
   });
 
   it('must reestablish before anything else', async () => {
-    const batch = { contractId, firstSeq: nextSeq, shares: [share()], workTotal: 0n };
+    const batch = { contractId, firstSeq: nextSeq, shares: ShareRows.of([share()]), workTotal: 0n };
     expect(await ask('work.batch', batch)).toBe('protocol');
     expect(await ask('channel.shutdown', { contractId })).toBe('protocol');
     const close = { contractId, n: 1, feeSat: 1000n, signature: '00'.repeat(64) };
@@ -137,7 +138,7 @@ describe('a miner that sends what it should not', () => {
     const { n } = last;
     expect(await ask('channel.reestablish', { contractId, n, state: last, nextSeq })).toBe('answered');
     const batch = (firstSeq: number): Params<'work.batch'> => {
-      return { contractId, firstSeq, shares: [share()], workTotal: 0n };
+      return { contractId, firstSeq, shares: ShareRows.of([share()]), workTotal: 0n };
     };
     expect(await ask('work.batch', batch(nextSeq + 1))).toBe('bad_sequence');
     expect(await ask('work.batch', batch(nextSeq - 1))).toBe('bad_sequence');

@@ -11,6 +11,7 @@ import { assembleChannel } from '../../src/settlement/opening.ts';
 import type { ContractRecord } from '../../src/settlement/records.ts';
 import { loadContract } from '../../src/settlement/records.ts';
 import { jobDocumentId, parseJobDocument, unpackShares } from '../../src/work/evidence.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { connectAsMiner, serveAsMaker } from './impostors.ts';
 import { MortalLedger, SHARE, seedOf, until, World } from './world.ts';
 
@@ -200,11 +201,10 @@ async function deliverByHand(world: World, peer: RpcPeer): Promise<void> {
     const body = await world.minerStore.get('job', jobDocumentId(jobId));
     await call(peer, 'job.announce', { contractId, job: parseJobDocument(body!) });
   }
-  const wire = shares.map(({ hash: _hash, ...share }) => share);
   await call(peer, 'work.batch', {
     contractId,
     firstSeq: 4,
-    shares: wire,
+    shares: ShareRows.of(shares),
     workTotal: 8n * SHARE.workHashes,
   });
 }

@@ -7,7 +7,7 @@ import { ShareTree } from '../../src/channel/share-tree.ts';
 import { signState } from '../../src/channel/states.ts';
 import { MakerCommitments } from '../../src/maker/maker-commitments.ts';
 import { commitmentOf } from '../../src/settlement/commitments.ts';
-import { packRecords, SHARE_KIND } from '../../src/work/evidence.ts';
+import { SHARE_KIND } from '../../src/work/evidence.ts';
 import { makerSigner, minerSigner, seedOf } from '../channel/fixtures.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import {
@@ -20,6 +20,7 @@ import {
   shareOf,
 } from '../settlement/commitment-pair.ts';
 import '../seed.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 
 describe('a commitment', () => {
   const CODES = ['share_low', 'stale_race'] as const;
@@ -180,10 +181,24 @@ describe('the maker', () => {
     const makerLog = new MemoryLedger();
     const share = shareOf(3, 2);
     await pair.minerLedger.append([
-      { type: 'log', kind: SHARE_KIND, stream: STREAM, first: 3, count: 1, body: packRecords([share]) },
+      {
+        type: 'log',
+        kind: SHARE_KIND,
+        stream: STREAM,
+        first: 3,
+        count: 1,
+        body: ShareRows.of([share]).body,
+      },
     ]);
     await makerLog.append([
-      { type: 'log', kind: SHARE_KIND, stream: STREAM, first: 0, count: 1, body: packRecords([share]) },
+      {
+        type: 'log',
+        kind: SHARE_KIND,
+        stream: STREAM,
+        first: 0,
+        count: 1,
+        body: ShareRows.of([share]).body,
+      },
     ]);
     const source = { ...pair.source('maker'), ledger: makerLog };
     const next = signState(pair.params, 2, 3n * SHARE_WORK, makerSigner);

@@ -20,6 +20,7 @@ import { commitmentEntry, commitmentOf } from '../../src/settlement/commitments.
 import { loadMetering, meteringEntry } from '../../src/settlement/metering-records.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
 import { jobRecordOf } from '../../src/work/evidence.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { MemoryServer } from '../auditor/memory-links.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
 import { recorder } from '../chain/log-recorder.ts';
@@ -146,7 +147,12 @@ class Stand {
     const { contractId, meter, job } = this;
     await meter.announce(peer, { contractId, job: jobRecordOf(job) });
     const firstSeq = meter.delivery.nextSeq;
-    await meter.takeBatch(peer, { contractId, firstSeq, shares: mine(job, count), workTotal: 0n });
+    await meter.takeBatch(peer, {
+      contractId,
+      firstSeq,
+      shares: ShareRows.of(mine(job, count)),
+      workTotal: 0n,
+    });
     await this.rest();
   }
 
@@ -202,7 +208,7 @@ describe('a miner that attaches', () => {
     const { contractId, meter } = stand;
     const job = jobRecordOf(stand.job);
     expect(await meter.announce(older, { contractId, job }).catch(codeOf)).toBe('protocol');
-    const batch = { contractId, firstSeq: 0, shares: [], workTotal: 0n };
+    const batch = { contractId, firstSeq: 0, shares: ShareRows.empty(0), workTotal: 0n };
     expect(await meter.takeBatch(older, batch).catch(codeOf)).toBe('protocol');
     expect(await meter.end(older).catch(codeOf)).toBe('protocol');
     expect(await meter.announce(newer, { contractId, job })).toEqual({});
@@ -374,10 +380,15 @@ describe('a total', () => {
       ...{ difficulty: large.difficulty, hash: new Uint8Array(32).fill(at) },
     }));
     await meter.credit({
-      ...{ shares, workHashes: 5n * large.workHashes, jobs: [jobRecordOf(job)], nextSeq: 5 },
+      ...{
+        shares: ShareRows.of(shares),
+        workHashes: 5n * large.workHashes,
+        jobs: [jobRecordOf(job)],
+        nextSeq: 5,
+      },
       ...{ refused: [], ownWorkHashes: 0n, counts: [], luck: NO_CONTRACT_LUCK },
     });
-    await meter.takeBatch(peer, { contractId, firstSeq: 5, shares: [], workTotal: 0n });
+    await meter.takeBatch(peer, { contractId, firstSeq: 5, shares: ShareRows.empty(0), workTotal: 0n });
     await meter.end(peer);
     expect(stand.offered.map(({ n, workHashes }) => [n, workHashes / large.workHashes])).toEqual([
       ...[
@@ -522,7 +533,12 @@ describe('the end', () => {
     const peer = await stand.attach();
     const { contractId, job, meter } = stand;
     await meter.announce(peer, { contractId, job: jobRecordOf(job) });
-    void meter.takeBatch(peer, { contractId, firstSeq: 0, shares: mine(job, 2), workTotal: 0n });
+    void meter.takeBatch(peer, {
+      contractId,
+      firstSeq: 0,
+      shares: ShareRows.of(mine(job, 2)),
+      workTotal: 0n,
+    });
     await meter.stop();
     expect(meter.delivery.nextSeq).toBe(2);
   });
@@ -534,7 +550,7 @@ describe('a batch', () => {
     const { contractId, job, meter } = stand;
     await meter.announce(peer, { contractId, job: jobRecordOf(job) });
     const [good, bad] = mine(job, 2);
-    const shares = [good!, { ...bad!, version: bad!.version ^ 1 }];
+    const shares = ShareRows.of([good!, { ...bad!, version: bad!.version ^ 1 }]);
     const result = await meter.takeBatch(peer, { contractId, firstSeq: 0, shares, workTotal: 9n * W });
     expect(result.refused.map(({ seq }) => seq)).toEqual([1]);
     expect(meter.delivery).toMatchObject({ nextSeq: 2, verifiedWorkHashes: W, ownWorkHashes: 9n * W });
@@ -553,7 +569,7 @@ describe('a batch', () => {
     const peer = await stand.attach();
     const { contractId, job, meter } = stand;
     await meter.announce(peer, { contractId, job: jobRecordOf(job) });
-    const batch = { contractId, firstSeq: 0, shares: mine(job, 3), workTotal: 0n };
+    const batch = { contractId, firstSeq: 0, shares: ShareRows.of(mine(job, 3)), workTotal: 0n };
     const { delivery } = meter;
     stand.ledger.deathAt = () => 'refused';
     expect(await meter.takeBatch(peer, batch).catch(codeOf)).toBe('overload');
@@ -570,7 +586,14 @@ describe('a batch', () => {
     const { contractId, job, meter } = stand;
     await meter.announce(peer, { contractId, job: jobRecordOf(job) });
     const credit = {
-      ...{ shares: [], workHashes: 0n, jobs: [], refused: [], ownWorkHashes: 0n, counts: [] },
+      ...{
+        shares: ShareRows.empty(0),
+        workHashes: 0n,
+        jobs: [],
+        refused: [],
+        ownWorkHashes: 0n,
+        counts: [],
+      },
       ...{ nextSeq: 1, luck: NO_CONTRACT_LUCK },
     };
     expect(await meter.credit(credit)).toBe(0);

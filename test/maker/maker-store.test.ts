@@ -7,6 +7,7 @@ import { NO_CONTRACT_LUCK } from '../../src/maker/contract-luck.ts';
 import type { Credit } from '../../src/maker/credit-entries.ts';
 import { MakerStore, type MakerStoreDeps, makerJobKey } from '../../src/maker/maker-store.ts';
 import { jobRecordOf } from '../../src/work/evidence.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
 import { recorder } from '../chain/log-recorder.ts';
 import { backup, restore } from './backup.ts';
@@ -55,7 +56,14 @@ function signed(store: MakerStore, n: number, workHashes: bigint): SignedState {
 }
 
 const credit = (changes: Partial<Credit> = {}): Credit => ({
-  ...{ shares: [], workHashes: 0n, jobs: [], nextSeq: 6, refused: [], ownWorkHashes: 9n * W },
+  ...{
+    shares: ShareRows.empty(0),
+    workHashes: 0n,
+    jobs: [],
+    nextSeq: 6,
+    refused: [],
+    ownWorkHashes: 9n * W,
+  },
   ...{ luck: NO_CONTRACT_LUCK, counts: [], ...changes },
 });
 

@@ -19,6 +19,7 @@ import { VirtualTime } from '../base/virtual-time.ts';
 import { recorder } from '../chain/log-recorder.ts';
 import { makeTermsV3 } from '../contract/terms-v3-fixtures.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
+import { casesOf } from './share-cases.ts';
 
 const CONTRACT = 'ab'.repeat(32);
 const SCRIPT = `0014${'ab'.repeat(20)}`;
@@ -271,7 +272,7 @@ describe('what the samples came to', () => {
     expect(stand.binding.counts()).toHaveLength(1);
     // The write failed: it is written with the next one.
     expect(stand.binding.counts()).toHaveLength(1);
-    stand.binding.judged([]);
+    stand.binding.judged(casesOf([]));
     expect(stand.binding.counts()).toEqual([]);
     stand.answer = 'shows';
     await stand.judged();

@@ -9,6 +9,7 @@ import type { Credit } from '../../src/maker/credit-entries.ts';
 import { MakerStore, type MakerStoreDeps } from '../../src/maker/maker-store.ts';
 import { loadContract } from '../../src/settlement/records.ts';
 import { unpackShares } from '../../src/work/evidence.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
 import { recorder } from '../chain/log-recorder.ts';
 import { backup, restore } from './backup.ts';
@@ -57,7 +58,14 @@ function claimed(store: MakerStore, claim: SealClaim): SignedSealClaim {
 }
 
 const credit = (changes: Partial<Credit> = {}): Credit => ({
-  ...{ shares: [], workHashes: 0n, jobs: [], nextSeq: 6, refused: [], ownWorkHashes: 9n * W },
+  ...{
+    shares: ShareRows.empty(0),
+    workHashes: 0n,
+    jobs: [],
+    nextSeq: 6,
+    refused: [],
+    ownWorkHashes: 9n * W,
+  },
   ...{ luck: NO_CONTRACT_LUCK, counts: [], ...changes },
 });
 
@@ -76,7 +84,7 @@ describe('the seal of a channel', () => {
     const job = world.job();
     const shares = mine(job, 2).map((share, at) => ({ ...share, hash: seedOf(`hash ${at}`) }));
     const refused = [{ seq: 7, code: 'share_low', share: shares[0]!, job: undefined, workHashes: W }];
-    const batch = credit({ shares, workHashes: 2n * W, nextSeq: 8, refused });
+    const batch = credit({ shares: ShareRows.of(shares), workHashes: 2n * W, nextSeq: 8, refused });
     ledger.deathAt = () => 'refused';
     expect(await store.credit(batch).catch(codeOf)).toBe('overload');
     expect(store.seal).toBe(before);

@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { targetOfCompact } from '../../src/bitcoin/target.ts';
 import { PoolBook } from '../../src/maker/pool-book.ts';
 import { type Solution, Solutions } from '../../src/maker/solutions.ts';
-import type { ShareCase } from '../../src/maker/verification.ts';
 import type { GivenJob } from '../../src/maker/work-jobs.ts';
 import type { ShareKernel } from '../../src/shares/kernel/kernel.ts';
 import type { UpstreamVerdict } from '../../src/upstream/upstream-share.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
+import { casesOf, judgedNow, type ShareCase } from './share-cases.ts';
 import { offer } from './work-fixtures.ts';
 
 const MINUTE_MS = 60_000;
@@ -84,7 +84,7 @@ function stand(solutionsPerMinute = 60, latePpm = 0) {
   });
   /** Judges shares of one batch; gives their codes. */
   const judge = (...cases: readonly ShareCase[]): unknown[] => {
-    solutions.judge(cases, () => own);
+    judgedNow(cases, (each) => solutions.judge(each, () => own));
     return cases.map(({ code }) => code);
   };
   return { time, book, solutions, submitted, answers, given, own, show, caseOf, judge };
@@ -182,7 +182,7 @@ describe('the solutions of a batch', () => {
       undefined,
     ]);
     const foreign = caseOf(3);
-    solutions.judge([foreign], () => undefined);
+    judgedNow([foreign], (each) => solutions.judge(each, () => undefined));
     expect([submitted, solutions.late.solutions]).toEqual([[], 0]);
   });
 
@@ -190,12 +190,12 @@ describe('the solutions of a batch', () => {
     const { solutions, judge, caseOf, submitted, given } = stand();
     const earlier = given({ id: EARLIER });
     const cases = [1, 2, 3, 4].map((nonce) => caseOf(nonce));
-    solutions.judge(cases, () => earlier);
+    judgedNow(cases, (each) => solutions.judge(each, () => earlier));
     expect(cases.map(({ code }) => code)).toEqual(cases.map(() => undefined));
     expect([submitted, solutions.late]).toMatchObject([[], { solutions: 0, late: 0 }]);
     judge(caseOf(5), caseOf(6), caseOf(7));
     const paused = caseOf(8);
-    solutions.judge([paused], () => earlier);
+    judgedNow([paused], (each) => solutions.judge(each, () => earlier));
     expect(paused.code).toBe('late_solutions');
   });
 
@@ -218,7 +218,7 @@ describe('the solutions of a batch', () => {
     await time.settle();
     cases[1]!.code = 'share_unbound';
     cases[2]!.code = 'share_duplicate';
-    solutions.judged([...cases, caseOf(4), caseOf(5, { hash: undefined })]);
+    solutions.judged(casesOf([...cases, caseOf(4), caseOf(5, { hash: undefined })]));
     expect(book.figures[0]!.verdicts).toMatchObject({
       ...{ weAcceptedTheyAccepted: 1, weRejectedTheyAccepted: 1, incomplete: 0 },
     });

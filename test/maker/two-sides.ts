@@ -30,8 +30,9 @@ import {
   DEFAULT_VERSION_MASK,
   rolledVersion,
 } from '../../src/stratum/version-rolling.ts';
-import { jobRecordOf, SharePacker, unpackShares } from '../../src/work/evidence.ts';
+import { jobRecordOf, SharePacker } from '../../src/work/evidence.ts';
 import { rememberShares } from '../../src/work/recent-shares.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { SeededRandom } from '../sim/random.ts';
@@ -419,7 +420,7 @@ export class TwoSides {
     batches.contactAtMonotonicMs = this.#now;
     const firstSeq = this.#sentSeq;
     const before = batches.stats.sharesCredited;
-    const shares = unpackShares(packer.bytes);
+    const shares = ShareRows.read(packer.bytes);
     const batch = { contractId: this.#contractId, firstSeq, shares, workTotal: 0n };
     const { refused, nextSeq } = await batches.take(batch);
     this.#pending.splice(0, sent.length);
@@ -482,7 +483,7 @@ export class TwoSides {
     const verifier = new ShareVerifier({ kernel: this.#kernel });
     const memory = { memoryMs: 24 * 3_600_000, jobKey: makerJobKey };
     await rememberShares(this.#ledger, memory, (generation, bytes, at, contractId) =>
-      verifier.remember(contractId, generation, bytes.subarray(at, at + 32)),
+      verifier.remember(contractId, generation, bytes, at),
     );
     const view = new TipTracker({ chain, clock });
     view.onTip(this.#makerTip);

@@ -5,14 +5,16 @@ import { targetOfDifficulty, targetToHex } from '../../src/bitcoin/target.ts';
 import type { ChainHeader, ChainSource } from '../../src/chain/source.ts';
 import { TipTracker } from '../../src/chain/tip-tracker.ts';
 import { CreditedHashes } from '../../src/maker/credited-hashes.ts';
-import { type ShareCase, ShareVerifier } from '../../src/maker/verification.ts';
+import { ShareVerifier } from '../../src/maker/verification.ts';
 import { checkJob, checkShare, shareRulesOf } from '../../src/settlement/share-rules.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
 import { verifyShares } from '../../src/shares/verify.ts';
 import type { JobRecord } from '../../src/work/evidence.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { ManualClock } from '../base/manual-clock.ts';
 import { makeTerms } from '../channel/fixtures.ts';
+import { casesOf, judgedNow, type ShareCase } from './share-cases.ts';
 
 const scriptHex = `0014${'ab'.repeat(20)}`;
 const terms = makeTerms({
@@ -93,7 +95,7 @@ describe('a job', () => {
 describe('a share', () => {
   const rules = shareRulesOf(terms, false);
   const check = (changes: Partial<typeof share>, target = rules.maxTarget, nowMs = 1_000_000): unknown =>
-    checkShare(rules, jobOf(), { ...share, ...changes }, target, nowMs);
+    checkShare(rules, jobOf(), ShareRows.of([{ ...share, ...changes }]), 0, target, nowMs);
 
   it('passes at both ends of every window', () => {
     expect(check({})).toBeUndefined();
@@ -109,8 +111,9 @@ describe('a share', () => {
     expect(check({}, rules.maxTarget + 1n)).toBe('share_low');
     expect(check({ extranonce2: new Uint8Array(3) })).toBe('share_bad');
     const fixed = shareRulesOf(terms, true);
-    expect(checkShare(fixed, jobOf(), share, rules.maxTarget, 1_000_000)).toBeUndefined();
-    expect(checkShare(fixed, jobOf(), share, rules.maxTarget - 1n, 1_000_000)).toBe('share_low');
+    const rows = ShareRows.of([share]);
+    expect(checkShare(fixed, jobOf(), rows, 0, rules.maxTarget, 1_000_000)).toBeUndefined();
+    expect(checkShare(fixed, jobOf(), rows, 0, rules.maxTarget - 1n, 1_000_000)).toBe('share_low');
   });
 
   it('is known again until it is forgotten', () => {
@@ -128,16 +131,16 @@ describe('a share', () => {
       target: easy,
       hash: undefined,
     }));
-    verifier.hashAll('a', cases);
+    judgedNow(cases, (each) => verifier.hashAll('a', each));
     expect(cases.map(({ code }) => code)).toEqual([undefined, undefined, 'share_duplicate']);
     // Whoever sells it.
     const twin = cases.slice(0, 1).map((each) => ({ ...each, code: undefined }));
-    verifier.hashAll('b', twin);
+    judgedNow(twin, (each) => verifier.hashAll('b', each));
     expect(twin[0]!.code).toBe('share_duplicate');
-    verifier.forget('a', cases);
+    judgedNow(cases, (each) => verifier.forget('a', each));
     expect(verifier.credited.size).toBe(0);
     const again = cases.slice(0, 1).map((each) => ({ ...each, code: undefined }));
-    verifier.hashAll('b', again);
+    judgedNow(again, (each) => verifier.hashAll('b', each));
     expect(again[0]!.code).toBeUndefined();
   });
 });
@@ -170,12 +173,12 @@ describe('the shares of a batch', () => {
       caseOf(4),
       caseOf(1),
     ];
-    subject.hashAll('a', cases);
+    judgedNow(cases, (each) => subject.hashAll('a', each));
     expect(cases.map(({ code }) => code)).toEqual([
       ...[undefined, 'bad_ntime', 'share_low', undefined, undefined, 'share_duplicate'],
     ]);
     expect(cases.map((each: ShareCase) => each.isNew)).toEqual([
-      ...[true, undefined, undefined, true, true, false],
+      ...[true, false, false, true, true, false],
     ]);
     expect(cases[1]!.hash).toBe(undefined);
     // Each has the hash that it has alone.
@@ -192,30 +195,30 @@ describe('the shares of a batch', () => {
 
   it('have room made for them before any is remembered, or none is', () => {
     const subject = verifier(2);
-    subject.hashAll('a', [caseOf(1), caseOf(2)]);
+    judgedNow([caseOf(1), caseOf(2)], (each) => subject.hashAll('a', each));
     const more = [caseOf(3), caseOf(4, { code: 'share_bad' })];
-    expect(() => subject.hashAll('a', more)).toThrow('overload');
+    expect(() => judgedNow(more, (each) => subject.hashAll('a', each))).toThrow('overload');
     expect([subject.credited.size, more[0]!.hash]).toEqual([2, undefined]);
     // Those that are refused already need none.
-    subject.hashAll('a', [caseOf(5, { code: 'share_bad' })]);
+    judgedNow([caseOf(5, { code: 'share_bad' })], (each) => subject.hashAll('a', each));
     const roomy = verifier(3);
-    roomy.hashAll('a', [caseOf(1), caseOf(2)]);
-    roomy.hashAll('a', [caseOf(3), caseOf(4, { code: 'share_bad' })]);
+    judgedNow([caseOf(1), caseOf(2)], (each) => roomy.hashAll('a', each));
+    judgedNow([caseOf(3), caseOf(4, { code: 'share_bad' })], (each) => roomy.hashAll('a', each));
     expect(roomy.credited.size).toBe(3);
   });
 
   it('are forgotten where they were new, and no other', () => {
     const subject = verifier();
     const first = [caseOf(1), caseOf(2)];
-    subject.hashAll('a', first);
+    judgedNow(first, (each) => subject.hashAll('a', each));
     const second = [caseOf(2), caseOf(3), caseOf(4, { code: 'share_bad' }), caseOf(5, { target: HARD })];
-    subject.hashAll('a', second);
+    judgedNow(second, (each) => subject.hashAll('a', each));
     // Refused for another reason after it was hashed: judged anew when it comes again.
     second[1]!.code = 'over_budget';
-    subject.forget('a', second);
+    judgedNow(second, (each) => subject.forget('a', each));
     expect(subject.credited.size).toBe(2);
     const again = [caseOf(1), caseOf(2), caseOf(3)];
-    subject.hashAll('a', again);
+    judgedNow(again, (each) => subject.hashAll('a', each));
     expect(again.map(({ code }) => code)).toEqual(['share_duplicate', 'share_duplicate', undefined]);
   });
 
@@ -239,9 +242,9 @@ describe('the shares of a batch', () => {
       return nowMs;
     };
     const cases = [caseOf(1), { ...caseOf(2), code: 'share_bad' as const }, caseOf(3)];
-    new ShareVerifier({ kernel, observeBatch, clock: { monotonicMs } }).hashAll('a', cases);
+    new ShareVerifier({ kernel, observeBatch, clock: { monotonicMs } }).hashAll('a', casesOf(cases));
     expect(told).toEqual([[2, 0.25]]);
-    new ShareVerifier({ kernel, observeBatch }).hashAll('a', [caseOf(4)]);
+    new ShareVerifier({ kernel, observeBatch }).hashAll('a', casesOf([caseOf(4)]));
     expect(told.at(-1)).toEqual([1, 0]);
   });
 });

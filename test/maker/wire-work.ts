@@ -2,6 +2,7 @@ import { call } from '../../src/peer/calls.ts';
 import type { Result } from '../../src/peer/messages.ts';
 import type { RpcPeer } from '../../src/peer/rpc-peer.ts';
 import { jobRecordOf } from '../../src/work/evidence.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import type { World } from './world.ts';
 
 /** Sells so many real shares of a new job over a connection of the test, as a miner does. */
@@ -26,5 +27,5 @@ export async function sellOver(
       version,
     };
   });
-  return call(peer, 'work.batch', { contractId, firstSeq, shares, workTotal: 0n });
+  return call(peer, 'work.batch', { contractId, firstSeq, shares: ShareRows.of(shares), workTotal: 0n });
 }

@@ -11,6 +11,7 @@ import { workFilesInMemory } from '../../src/maker/work-files.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
 import type { JobRecord } from '../../src/work/evidence.ts';
 import { recorder } from '../chain/log-recorder.ts';
+import { casesOf } from './share-cases.ts';
 import { marked, offer } from './work-fixtures.ts';
 import {
   GRACE_MS,
@@ -193,9 +194,9 @@ describe('a job of the maker’s pool', () => {
     expect(await binding.judgeNow(other)).toBe('share_stale');
     const target = shareTargetOf(SHARE);
     const each = { share: undefined as never, code: undefined, target, hash: undefined };
-    expect(binding.counts([{ ...each, job: other }])).toEqual([]);
+    expect(binding.counts(casesOf([{ ...each, job: other }]))).toEqual([]);
     const { figures } = stand.book;
-    binding.judged([{ ...each, job: other }]);
+    binding.judged(casesOf([{ ...each, job: other }]));
     expect(stand.book.figures).toEqual(figures);
   });
 

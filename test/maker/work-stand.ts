@@ -27,6 +27,7 @@ import type { Destination, DestinationListener } from '../../src/upstream/destin
 import { FAILOVER_OPTIONS } from '../../src/upstream/failover.ts';
 import type { UpstreamShare, UpstreamVerdict, VerdictCallback } from '../../src/upstream/upstream-share.ts';
 import type { JobRecord } from '../../src/work/evidence.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
 import { makeTermsV3 } from '../contract/terms-v3-fixtures.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
@@ -324,7 +325,7 @@ export class WorkStand {
   /** What became of a batch: a word for each share. */
   async take(shares: readonly WireShare[]): Promise<string> {
     const firstSeq = this.store.delivery.nextSeq;
-    const batch = { contractId: this.contractId, firstSeq, shares, workTotal: 0n };
+    const batch = { contractId: this.contractId, firstSeq, shares: ShareRows.of(shares), workTotal: 0n };
     const { refused } = await this.batches.take(batch);
     const codes = new Map(refused.map(({ seq, code }) => [seq - firstSeq, code]));
     return shares.map((_, index) => codes.get(index) ?? 'ok').join(' ');

@@ -47,7 +47,7 @@ class Scene {
           return {};
         }
         const batch = codecsOf(method).params.parse(wire);
-        for (const { jobId } of batch.shares) expect(this.announced).toContain(jobId);
+        for (const { jobId } of batch.shares.shares()) expect(this.announced).toContain(jobId);
         this.batches.push(batch);
         let result = this.answer(batch);
         while (result === undefined) {
@@ -69,7 +69,7 @@ class Scene {
         timers: this.time.timers,
         durableSeq: () => this.durable,
         onJudged: ({ firstSeq, shares, ownWorkHashes }) =>
-          this.judged.push([firstSeq + shares.length, ownWorkHashes]),
+          this.judged.push([firstSeq + shares.rows.length, ownWorkHashes]),
       },
     );
   }
@@ -108,7 +108,9 @@ class Scene {
   }
 
   get sent(): number[] {
-    return this.batches.flatMap(({ firstSeq, shares }) => shares.map((_, index) => firstSeq + index));
+    return this.batches.flatMap(({ firstSeq, shares }) =>
+      shares.shares().map((_, index) => firstSeq + index),
+    );
   }
 }
 

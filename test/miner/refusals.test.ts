@@ -6,9 +6,10 @@ import type { ChainSource } from '../../src/chain/source.ts';
 import { TipTracker } from '../../src/chain/tip-tracker.ts';
 import { beginBlocksOf, DEFAULT_CLOSE_MARGINS } from '../../src/chain/watcher.ts';
 import { EVERY_BLOCK, type TermPeriod } from '../../src/contract/term-clock.ts';
-import { Refusals, type SentShare, unexplainedWork } from '../../src/miner/refusals.ts';
+import { Refusals, type SentShares, unexplainedWork } from '../../src/miner/refusals.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
 import { JOB_KIND, type JobRecord, jobDocument, jobDocumentId } from '../../src/work/evidence.ts';
+import { type ShareRecord, ShareRows } from '../../src/work/share-rows.ts';
 import { ManualClock } from '../base/manual-clock.ts';
 import { EH, makeTerms } from '../channel/fixtures.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
@@ -59,15 +60,22 @@ async function stage(
     creditLimit: (at) => (at === 10 ? 500n : undefined),
     isUnpriced: (at) => at === 10,
   });
-  const found = (jobId = 1): SentShare => ({
+  const found = (jobId = 1): Found => ({
     ...{ jobId, difficulty: 16, extranonce1: new Uint8Array(4), extranonce2: new Uint8Array(4) },
     ...{ ntime: 1_700_000_000, nonce: 0, version: 0x20000000, hash: new Uint8Array(32) },
     atMs: clock.nowMs(),
   });
   const replace = (): void => view.onTip({ height: 11, hash: 'b', timeSeconds: 0 });
-  const judge = (share: SentShare, code: string, verified = 0n) =>
-    refusals.judge(7, [share], [{ seq: 7, code }], verified);
+  const judge = (share: Found, code: string, verified = 0n) =>
+    refusals.judge(7, sentOf([share]), [{ seq: 7, code }], verified);
   return { clock, found, replace, judge, refusals };
+}
+
+/** A share of the own log. */
+type Found = ShareRecord & { readonly atMs: number };
+
+function sentOf(shares: readonly Found[]): SentShares {
+  return { rows: ShareRows.of(shares), atMs: (index) => shares[index]!.atMs };
 }
 
 const CONFIRMED = { confirmedHashes: WORK, racedHashes: 0n };
@@ -135,12 +143,12 @@ describe('a refusal', () => {
     const { found, refusals } = await stage();
     const bad = { ...found(), version: 1 };
     const refused = [6, 7, 7, 8, 9].map((seq) => ({ seq, code: 'share_bad' }));
-    expect(await refusals.judge(7, [bad, bad], refused, 0n)).toEqual({
+    expect(await refusals.judge(7, sentOf([bad, bad]), refused, 0n)).toEqual({
       ...{ confirmedHashes: 2n * WORK, racedHashes: 0n },
     });
     // What is said last of a share counts.
     const twice = [...refused, { seq: 8, code: 'x' }];
-    expect(await refusals.judge(7, [bad, bad], twice, 0n)).toEqual(CONFIRMED);
+    expect(await refusals.judge(7, sentOf([bad, bad]), twice, 0n)).toEqual(CONFIRMED);
   });
 
   it.each(['share_stale', 'stale_race'])(
@@ -209,7 +217,7 @@ describe('a refusal', () => {
     const { found, refusals } = await stage();
     const twice = [8, 8, 6, 9].map((seq) => ({ seq, code: 'share_bad' }));
     const shares = [found(), { ...found(), version: 1 }];
-    expect(await refusals.judge(7, shares, twice, 0n)).toEqual(CONFIRMED);
+    expect(await refusals.judge(7, sentOf(shares), twice, 0n)).toEqual(CONFIRMED);
   });
 });
 

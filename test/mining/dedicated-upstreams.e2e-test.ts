@@ -13,7 +13,9 @@ import { checkJob, checkShare, shareRulesOf } from '../../src/settlement/share-r
 import { createKernel } from '../../src/shares/kernel/create-kernel.ts';
 import { JOB_KIND, jobDocumentId, parseJobDocument } from '../../src/work/evidence.ts';
 import { readShares } from '../../src/work/evidence-lines.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { makeTerms } from '../channel/fixtures.ts';
+import { judgedNow } from '../maker/share-cases.ts';
 import { FakePool, ok, plainPool } from '../upstream/fake-pool.ts';
 import { call, notify } from '../upstream/work.ts';
 import { DIFFICULTY, destinationToml, type MiningStand, STRATUM_TOML, Stand, until } from './stand.ts';
@@ -139,7 +141,9 @@ describe('work for a contract, by connections of single miners', () => {
     for await (const { share } of readShares(ledger, 'c1')) {
       const job = parseJobDocument((await ledger.get(JOB_KIND, jobDocumentId(share.jobId)))!);
       expect(checkJob(terms, job)).toBeUndefined();
-      expect(checkShare(rules, job, share, rules.maxTarget, systemClock.nowMs())).toBeUndefined();
+      expect(
+        checkShare(rules, job, ShareRows.of([share]), 0, rules.maxTarget, systemClock.nowMs()),
+      ).toBeUndefined();
       expect([share.extranonce1.length, share.extranonce2.length, job.extranonceSize]).toEqual([0, 1, 1]);
       extranonces.add(Buffer.from(concat(job.coinb1.slice(-11, -5))).toString('hex'));
       cases.push({
@@ -150,7 +154,7 @@ describe('work for a contract, by connections of single miners', () => {
         hash: undefined,
       });
     }
-    verifier.hashAll('contract', cases);
+    judgedNow(cases, (each) => verifier.hashAll('contract', each));
     expect(cases.filter(({ code }) => code !== undefined)).toEqual([]);
     expect(cases.length).toBeGreaterThan(30);
     expect(extranonces.size).toBe(2);

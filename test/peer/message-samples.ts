@@ -5,6 +5,7 @@ import { ShareTree } from '../../src/channel/share-tree.ts';
 import { MAKER_SAYS, MINER_SAYS } from '../../src/contract/minutes.ts';
 import { PAUSE_REASONS } from '../../src/contract/notices.ts';
 import type { MethodName, Params, Result } from '../../src/peer/messages.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { makeParams, makeTerms } from '../channel/fixtures.ts';
 
 const bytes = (size: number): fc.Arbitrary<Uint8Array> =>
@@ -288,7 +289,7 @@ export const samples: Samples = {
     params: fc.record({
       contractId,
       firstSeq: seq,
-      shares: fc.array(share, { minLength: 1, maxLength: 8 }),
+      shares: fc.array(share, { minLength: 1, maxLength: 8 }).map((shares) => ShareRows.of(shares)),
       workTotal: amount,
     }),
     result: fc.record({

@@ -6,10 +6,12 @@ import { codecsOf, printParams } from '../../src/peer/messages.ts';
 import {
   MAX_PACKED_CHARS,
   packedSharesCodec,
+  packRows,
   packWireShares,
   unpackWireShares,
   type WireShare,
 } from '../../src/peer/packed-shares.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 
 const bytesUpTo = (max: number): fc.Arbitrary<Uint8Array> =>
   fc.uint8Array({ maxLength: max }).map((value) => Uint8Array.from(value));
@@ -70,7 +72,8 @@ describe('packed shares', () => {
   it('come back as they were, whatever they are', () => {
     fc.assert(
       fc.property(fc.oneof(anyBatch, fc.array(anyShare, { minLength: 1, maxLength: 40 })), (shares) => {
-        expect(packedSharesCodec.parse(packedSharesCodec.print(shares))).toEqual(shares);
+        const text = packedSharesCodec.print(ShareRows.of(shares));
+        expect(packedSharesCodec.parse(text).shares()).toEqual(shares);
       }),
     );
     const full = Array.from({ length: 1024 }, (_, index) => ({
@@ -79,8 +82,8 @@ describe('packed shares', () => {
       extranonce2: new Uint8Array(8),
       ...{ ntime: 0xffff_ffff, nonce: index, version: 0, difficulty: 1 },
     }));
-    const text = packedSharesCodec.print(full) as string;
-    expect(packedSharesCodec.parse(text)).toEqual(full);
+    const text = packedSharesCodec.print(ShareRows.of(full)) as string;
+    expect(packedSharesCodec.parse(text).shares()).toEqual(full);
     expect(text.length).toBeLessThanOrEqual(MAX_PACKED_CHARS);
   });
 
@@ -182,7 +185,12 @@ function thrown(run: () => unknown): unknown {
 }
 
 describe('work.batch', () => {
-  const batch = { contractId: '11'.repeat(32), firstSeq: 5, shares: farmBatch(2), workTotal: 99n };
+  const batch = {
+    contractId: '11'.repeat(32),
+    firstSeq: 5,
+    shares: ShareRows.of(farmBatch(2)),
+    workTotal: 99n,
+  };
   const codec = codecsOf('work.batch').params;
 
   it('is packed for a peer that agreed to it, and else a list of the old bytes', () => {
@@ -200,6 +208,18 @@ describe('work.batch', () => {
     );
   });
 
+  it('has no extranonce of more bytes than a record has room for, packed or not', () => {
+    const shares = (size: number): object[] => [
+      {
+        ...{ job: '1', extranonce1: '', extranonce2: '00'.repeat(size), ntime: '00000000' },
+        ...{ nonce: '00000000', version: '00000000', difficulty: 1 },
+      },
+    ];
+    const listed = { ...(printParams('work.batch', batch, new Set()) as object) };
+    expect(codec.parse({ ...listed, shares: shares(8) }).shares.extranonce2Size(0)).toBe(8);
+    expect(codeOf(thrown(() => codec.parse({ ...listed, shares: shares(9) })))).toBe('protocol');
+  });
+
   it('is refused with both, with none, and with more', () => {
     const packed = printParams('work.batch', batch, new Set(['packed_shares'])) as object;
     const listed = printParams('work.batch', batch, new Set()) as object;
@@ -209,7 +229,7 @@ describe('work.batch', () => {
   });
 
   it('takes these bytes and this time a share, packed and as a list', () => {
-    const full = { ...batch, shares: farmBatch(1024) };
+    const full = { ...batch, shares: ShareRows.of(farmBatch(1024)) };
     const measure = (features: ReadonlySet<'packed_shares'>): string => {
       let text = '';
       const startedMs = performance.now();
@@ -221,6 +241,6 @@ describe('work.batch', () => {
       return `${(text.length / 1024).toFixed(1)} B/share, ${usPerShare.toFixed(2)} us/share both ways`;
     };
     process.stderr.write(`list: ${measure(new Set())}; packed: ${measure(new Set(['packed_shares']))}\n`);
-    expect(packWireShares(full.shares).length / 1024).toBeLessThan(20);
+    expect(packRows(full.shares).length / 1024).toBeLessThan(20);
   });
 });

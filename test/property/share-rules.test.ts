@@ -8,6 +8,7 @@ import { checkShare, shareRulesOf } from '../../src/settlement/share-rules.ts';
 import { NO_VERSION_BITS, SubmitFields } from '../../src/stratum/submit-parser.ts';
 import { rolledVersion } from '../../src/stratum/version-rolling.ts';
 import type { JobRecord } from '../../src/work/evidence.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { makeTerms } from '../channel/fixtures.ts';
 
 const NOW = 1_700_000_000;
@@ -71,7 +72,7 @@ it('a share that the proxy takes is never refused by a maker for its ntime or ve
       };
       const makerMs = (NOW + given.makerOff) * 1000;
       expect(
-        checkShare(rules, job as unknown as JobRecord, share, rules.maxTarget, makerMs),
+        checkShare(rules, job as unknown as JobRecord, ShareRows.of([share]), 0, rules.maxTarget, makerMs),
       ).toBeUndefined();
     }),
     { numRuns: 5000 },

@@ -11,10 +11,10 @@ import {
   type JobRecord,
   jobDocument,
   jobDocumentId,
-  packRecords,
   SHARE_KIND,
   type ShareRecord,
 } from '../../src/work/evidence.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { makeParams, makerSigner, makeTerms, minerSigner, seedOf } from '../channel/fixtures.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
 
@@ -79,7 +79,7 @@ export class Pair {
         stream: STREAM,
         first,
         count: 1,
-        body: packRecords([share]),
+        body: ShareRows.of([share]).body,
       }) as const;
     if (!this.#jobs.has(jobId)) {
       this.#jobs.add(jobId);

@@ -8,7 +8,8 @@ import { awardEntry, takeAuditorAward } from '../../src/settlement/auditor-award
 import { readSegment } from '../../src/settlement/commitments.ts';
 import { blobsInMemory } from '../../src/settlement/peer-blobs.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
-import { jobDocument, packRecords, SHARE_KIND, type ShareRecord } from '../../src/work/evidence.ts';
+import { jobDocument, SHARE_KIND, type ShareRecord } from '../../src/work/evidence.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { seedOf } from '../channel/fixtures.ts';
 import { bondSpend } from '../channel/psbt-fixtures.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
@@ -21,7 +22,7 @@ const share = (seq: number): ShareRecord => ({
 });
 const rowOf = (first: number, seqs: readonly number[], count = seqs.length): LedgerEntry => ({
   ...{ type: 'log', kind: SHARE_KIND, stream: STREAM, first, count },
-  body: packRecords(seqs.map(share)),
+  body: ShareRows.of(seqs.map(share)).body,
 });
 const JOB = jobDocument({
   ...{ id: 1, wireId: '1', stream: STREAM, version: 1, versionMask: 0, bits: 1, time: 1 },

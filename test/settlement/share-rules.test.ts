@@ -4,6 +4,7 @@ import { fromHex } from '../../src/base/bytes.ts';
 import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
 import { checkJob, checkShare, shareRulesOf } from '../../src/settlement/share-rules.ts';
 import type { JobRecord } from '../../src/work/evidence.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { makeTermsV3 } from '../contract/terms-v3-fixtures.ts';
 
 const A = `0014${'aa'.repeat(20)}`;
@@ -116,7 +117,7 @@ describe('the target of a share', () => {
   it('is within the range of the rules, both ends included', () => {
     const rules = { ...shareRulesOf(makeTermsV3(), false), minTarget: 100n, maxTarget: 200n };
     const said = (target: bigint, fixedTarget = false): unknown =>
-      checkShare({ ...rules, fixedTarget }, job, share, target, 1_000_000);
+      checkShare({ ...rules, fixedTarget }, job, ShareRows.of([share]), 0, target, 1_000_000);
     expect([99n, 100n, 150n, 200n, 201n].map((target) => said(target))).toEqual([
       ...['share_low', undefined, undefined, undefined, 'share_low'],
     ]);
@@ -128,7 +129,14 @@ describe('the target of a share', () => {
   it('is looked at for a share that fits its job alone: its extranonce, its bits, its time', () => {
     const rules = shareRulesOf(makeTermsV3(), false);
     const said = (changes: object, of: object = {}): unknown =>
-      checkShare(rules, { ...job, ...of }, { ...share, ...changes }, rules.maxTarget, 1_000_000);
+      checkShare(
+        rules,
+        { ...job, ...of },
+        ShareRows.of([{ ...share, ...changes }]),
+        0,
+        rules.maxTarget,
+        1_000_000,
+      );
     expect(said({})).toBeUndefined();
     expect(said({ extranonce2: new Uint8Array(5) })).toBe('share_bad');
     expect(said({ version: 0x20002000 })).toBe('share_bad');

@@ -51,7 +51,7 @@ describe('DuplicateSet', () => {
   });
 
   it('behaves like a set at every step of the growth of one table', () => {
-    // One table of all, few homes that differ in their low bits: chains that wrap, and rows half of them moved.
+    // All in one table, few homes: chains that wrap, and rows half of which were moved.
     const hashOf = (home: number, id: number): Uint8Array =>
       new Uint8Array(Uint32Array.of(home, 64 * id, 0, 0, 0, 0, 0, id).buffer);
     const homes = fc.uniqueArray(fc.nat(1023), { minLength: 1, maxLength: 40 });

@@ -44,7 +44,10 @@ const JOB_COINBASE: readonly Check[] = [
 
 const SHARE_RULES: readonly Check[] = [
   { text: 'return pays(coinbaseRule(terms), coinbase)', by: 'payees-unchecked' },
-  { text: 'if (!versionInMask(share.version, job.version, job.versionMask))', by: 'version-unchecked' },
+  {
+    text: 'if (!versionInMask(shares.version(index), job.version, job.versionMask))',
+    by: 'version-unchecked',
+  },
   {
     text: 'if (rules.fixedTarget && target !== rules.maxTarget)',
     by: unit(
@@ -58,7 +61,7 @@ const SHARE_RULES: readonly Check[] = [
     by: unit('settlement/share-rules', 'is within the range of the rules, both ends included', GUARD),
   },
   {
-    text: 'share.extranonce1.length + share.extranonce2.length !== job.extranonceSize',
+    text: 'shares.extranonceSize(index) !== job.extranonceSize',
     by: unit(
       'maker/verification',
       'is refused one beyond them',
@@ -194,7 +197,7 @@ const WORK_JOBS: readonly Check[] = [
 
 const SOLUTIONS: readonly Check[] = [
   { text: 'if (!this.#deps.canSubmit(given)) return;', by: 'solutions-before-the-start-late' },
-  { text: "if (this.isPaused) each.code = 'late_solutions';", by: 'late-solutions-paid' },
+  { text: "if (this.isPaused) cases.codes[index] = 'late_solutions';", by: 'late-solutions-paid' },
   { text: 'this.#send(given, key, { extranonce2,', by: 'late-solutions-kept' },
   { text: 'book.sent(pool, sent, isLate);', by: 'credit-by-pool' },
   {
@@ -308,14 +311,17 @@ const OWN_JOBS: readonly Check[] = [
 const VERIFIER: readonly Check[] = [
   { text: 'if (assigned !== undefined && target !== assigned)', by: 'hashes-weighed' },
   { text: 'const waitMs = ownsJobs ? 0 : this.#options.unknownBlockWaitMs;', by: 'blocks-not-waited-for' },
-  { text: "if (!ownsJobs) each.code = 'stale_race';", by: 'given-blocks-asked-about' },
-  { text: 'else each.code = each.lateCode;', by: 'backlogs-without-end' },
+  {
+    text: "if (standing.status === 'unknown') return ownsJobs ? inTime : { ...inTime, code: 'stale_race' };",
+    by: 'given-blocks-asked-about',
+  },
+  { text: 'else codes[index] = lateCode;', by: 'backlogs-without-end' },
   { text: 'if (needsContractTag(terms) && !hasContractTag(job, contractId))', by: 'tag-unchecked' },
 ];
 
 const VERIFICATION: readonly Check[] = [
   {
-    text: 'if (isNew === true) this.credited.delete(',
+    text: 'if (cases.isNew(index))',
     by: unit(
       'maker/batch-verifier',
       'is judged again as it was, also what is refused for another reason than its hash',

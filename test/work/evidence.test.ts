@@ -7,13 +7,13 @@ import {
   jobDocument,
   jobDocumentId,
   jobRecordOf,
-  packRecords,
   parseJobDocument,
   readJobRecord,
   SHARE_RECORD_SIZE,
   type ShareRecord,
   unpackShares,
 } from '../../src/work/evidence.ts';
+import { ShareRows } from '../../src/work/share-rows.ts';
 import { blockVector } from '../vectors.ts';
 import { packShare, sampleJob, sampleShare } from './samples.ts';
 
@@ -34,7 +34,7 @@ describe('packed shares', () => {
   it('are what was packed', () => {
     fc.assert(
       fc.property(fc.array(record, { maxLength: 20 }), (records) => {
-        const body = packRecords(records);
+        const body = ShareRows.of(records).body;
         expect(body).toHaveLength(records.length * SHARE_RECORD_SIZE);
         expect(unpackShares(body)).toEqual(records);
       }),
@@ -86,7 +86,7 @@ describe('packed shares', () => {
         (number, s, m, difficulty) => {
           const job = sampleJob(number, 'own:pool', { extranonceSize: s + m });
           const body = packShare(sampleShare(job, shareTargetOf(difficulty), number), s);
-          expect(packRecords(unpackShares(body))).toEqual(body);
+          expect(ShareRows.of(unpackShares(body)).body).toEqual(body);
         },
       ),
     );

@@ -114,9 +114,10 @@ export function arm(): TakeOrder {
     return buyer.send(this, method, params);
   };
   const { hashAll } = ShareVerifier.prototype;
-  ShareVerifier.prototype.hashAll = function (contractId, cases) {
-    hashAll.call(this, contractId, cases);
-    if (buyer.trick === 'refuses without a reason') for (const each of cases) each.code ??= 'share_low';
+  ShareVerifier.prototype.hashAll = function (contractId, cases, ...range) {
+    hashAll.call(this, contractId, cases, ...range);
+    if (buyer.trick === 'refuses without a reason')
+      for (let index = 0; index < cases.length; index += 1) cases.codes[index] ??= 'share_low';
   };
   return buyer.take;
 }

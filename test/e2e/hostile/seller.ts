@@ -14,6 +14,7 @@ import { shareTargetOf } from '../../../src/shares/share.ts';
 import { printJobId } from '../../../src/stratum/job-id.ts';
 
 import type { Destination, DestinationListener } from '../../../src/upstream/destination.ts';
+import { ShareRows } from '../../../src/work/share-rows.ts';
 import { JOB_TRICKS } from './job-tricks.ts';
 import type { TakeOrder } from './orders.ts';
 
@@ -67,7 +68,7 @@ class SoldInPlace {
     const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n') : [];
     for (const line of lines.filter((each) => each !== '')) {
       const [own, packed, leaf] = JSON.parse(line) as [string, string, string];
-      this.#sold.set(own, { share: packedSharesCodec.parse(packed)[0]!, leaf: fromHex(leaf) });
+      this.#sold.set(own, { share: packedSharesCodec.parse(packed).share(0), leaf: fromHex(leaf) });
     }
   }
 
@@ -76,7 +77,7 @@ class SoldInPlace {
     const leaf = jobLeaf(codecsOf('job.announce').params.parse(announced).job);
     const key = contentOf(own);
     this.#sold.set(key, { share, leaf });
-    const line = [key, packedSharesCodec.print([share]), toHex(leaf)];
+    const line = [key, packedSharesCodec.print(ShareRows.of([share])), toHex(leaf)];
     appendFileSync(this.#file, `${JSON.stringify(line)}\n`);
   }
 
@@ -198,7 +199,7 @@ class Seller {
     ask: (method: string, params: Json) => Promise<unknown>,
     params: Record<string, Json>,
   ): Promise<unknown> {
-    const found = packedSharesCodec.parse(params['packed']);
+    const found = packedSharesCodec.parse(params['packed']).shares();
     const { name, shares } = await this.#inPlaceOfBatch(ask, found);
     const foundBefore = new Set([...this.#sold].flatMap(([trick, sold]) => (isFound(sold) ? [trick] : [])));
     for (const [at, share] of shares.entries()) {
@@ -207,7 +208,10 @@ class Seller {
       const isOther = share !== own || this.#memory.soldFor(own) !== undefined;
       if (isOther && announced !== undefined) this.#memory.keep(own, share, announced);
     }
-    const answer = await ask('work.batch', { ...params, packed: packedSharesCodec.print(shares) });
+    const answer = await ask('work.batch', {
+      ...params,
+      packed: packedSharesCodec.print(ShareRows.of(shares)),
+    });
     const { refused } = codecsOf('work.batch').result.parse(answer);
     const codes = new Map(refused.map(({ seq, code }) => [seq, code]));
     const firstSeq = Number(params['first_seq']);
@@ -303,7 +307,7 @@ class Seller {
     const shares = this.#creditedShares.filter(({ jobId }) => jobId === last.jobId);
     const kept: Kept = {
       announced: this.#announced.get(last.jobId)!,
-      shares: packedSharesCodec.print(shares) as string,
+      shares: packedSharesCodec.print(ShareRows.of(shares)) as string,
     };
     writeFileSync(file, JSON.stringify(kept));
     return shares.length;
@@ -319,7 +323,10 @@ class Seller {
     this.#announced.set(jobId, mine);
     this.#elsewhere = {
       announced: mine,
-      shares: packedSharesCodec.parse(shares).map((share) => ({ ...share, jobId })),
+      shares: packedSharesCodec
+        .parse(shares)
+        .shares()
+        .map((share) => ({ ...share, jobId })),
     };
     return {};
   }

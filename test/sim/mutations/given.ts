@@ -116,17 +116,17 @@ export const OF_GIVEN: Mutations = {
   'backlogs-without-end': verifier(
     'each reconnect opens another backlog of work on jobs that are over',
     'drops-after-blocks',
-    'else each.code = each.lateCode;',
+    'else codes[index] = lateCode;',
   ),
   'backlogs-of-own-jobs-without-end': verifier(
     'each reconnect opens another backlog of work on blocks that were replaced',
     'drops-after-blocks-of-its-own',
-    'else each.code = each.lateCode;',
+    'else codes[index] = lateCode;',
   ),
   'backlogs-of-beads-without-end': verifier(
     'each reconnect opens another backlog of work on blocks that were replaced',
     'drops-after-blocks-of-beads',
-    'else each.code = each.lateCode;',
+    'else codes[index] = lateCode;',
   ),
   'credit-by-pool': solutions(
     'credit pauses when the pool refuses a solution',
@@ -141,7 +141,7 @@ export const OF_GIVEN: Mutations = {
   'late-solutions-paid': solutions(
     'solutions that come late pause no credit',
     'withholds-solutions',
-    "if (this.isPaused) each.code = 'late_solutions';",
+    "if (this.isPaused) cases.codes[index] = 'late_solutions';",
   ),
   'late-solutions-forgotten': binding(
     'a maker that starts anew forgets how many solutions came late',
@@ -199,8 +199,8 @@ export const OF_GIVEN: Mutations = {
   'given-blocks-asked-about': verifier(
     'the maker takes work on a block that its node does not know yet for a race, though the job is its own',
     'clocks-apart-given',
-    "if (!ownsJobs) each.code = 'stale_race';",
-    "each.code = 'stale_race';",
+    "if (standing.status === 'unknown') return ownsJobs ? inTime : { ...inTime, code: 'stale_race' };",
+    "if (standing.status === 'unknown') return { ...inTime, code: 'stale_race' };",
     2,
   ),
   'answers-are-theft': without('upstream/bead-watch.ts')(

@@ -11,7 +11,7 @@ export const OF_METERING: Mutations = {
   'metered-twice': without('maker/verification.ts')(
     'a share that was delivered before is metered again',
     'meters-again',
-    "each.code = 'share_duplicate';",
-    'each.code = undefined;',
+    "else cases.codes[index] = 'share_duplicate';",
+    'else cases.codes[index] = undefined;',
   ),
 };

@@ -77,7 +77,7 @@ export const OF_PAYOUT: Mutations = {
   'version-unchecked': share(
     'a share may have any version',
     'rolls-foreign-bits',
-    "if (!versionInMask(share.version, job.version, job.versionMask)) return 'share_bad';",
+    "if (!versionInMask(shares.version(index), job.version, job.versionMask)) return 'share_bad';",
   ),
   'ntime-from-any': without('shares/rules.ts')(
     'a share may be of a time before its job',

@@ -25,8 +25,8 @@ export const OF_TERMS: Mutations = {
   'any-rate-credited': verifier(
     'work beyond the greatest rate is credited',
     'sells-too-fast',
-    'if (each.limitHashes !== undefined && workHashes >= each.limitHashes) {',
-    'if (each.limitHashes !== undefined && workHashes < 0n) {',
+    "else if (limit !== undefined && workHashes >= limit) codes[index] = 'over_rate';",
+    "else if (limit !== undefined && workHashes < 0n) codes[index] = 'over_rate';",
   ),
   'any-price-confirmed': prices(
     'a price is confirmed whatever the own node says',

@@ -88,7 +88,7 @@ export const OF_WORK: Mutations = {
     apply: () => {
       Refusals.prototype.judge = (_first, shares, refused) =>
         Promise.resolve({
-          confirmedHashes: BigInt(Math.min(shares.length, refused.length)) * SHARE.workHashes,
+          confirmedHashes: BigInt(Math.min(shares.rows.length, refused.length)) * SHARE.workHashes,
           racedHashes: 0n,
         });
       return {};

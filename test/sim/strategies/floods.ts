@@ -1,6 +1,7 @@
 import { LIMITS } from '../../../src/base/limits.ts';
 import { codecsOf } from '../../../src/peer/messages.ts';
 import type { JobRecord } from '../../../src/work/evidence.ts';
+import { ShareRows } from '../../../src/work/share-rows.ts';
 import { SHARE } from '../farm.ts';
 import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
@@ -69,7 +70,15 @@ async function floodRefusals(stage: Stage): Promise<void> {
       ...{ jobId, difficulty: SHARE.difficulty, ntime, nonce, version },
       ...{ extranonce1: new Uint8Array(4), extranonce2: new Uint8Array(8) },
     }));
-    ask('work.batch', codecsOf('work.batch').params.print({ contractId, firstSeq, shares, workTotal: 0n }));
+    ask(
+      'work.batch',
+      codecsOf('work.batch').params.print({
+        contractId,
+        firstSeq,
+        shares: ShareRows.of(shares),
+        workTotal: 0n,
+      }),
+    );
     firstSeq += shares.length;
   };
   const turns = Array.from({ length: 1000 }, (_, at) => (at % 2 === 0 ? UNBOUND_JOB : UNKNOWN_JOB));

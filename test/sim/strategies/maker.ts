@@ -1,6 +1,7 @@
 import { signedStateToJson, signState } from '../../../src/channel/states.ts';
 import { bondsOf } from '../../../src/contract/bond-terms.ts';
 import { codecsOf } from '../../../src/peer/messages.ts';
+import { ShareRows } from '../../../src/work/share-rows.ts';
 import { CALM_SAT_PER_KVB } from '../node.ts';
 import { storedOf } from '../outcome.ts';
 import type { Stage } from '../stage.ts';
@@ -322,11 +323,11 @@ export const BY_MAKER: Readonly<Record<string, Strategy>> = {
         if (about !== 'work.batch' || message.params === undefined || left === 0) return [message];
         const codec = codecsOf('work.batch').params;
         const batch = codec.parse(message.params);
-        const shares = batch.shares.map((share) =>
-          left-- > 0 ? { ...share, ntime: share.ntime + 100_000 } : share,
-        );
+        const shares = batch.shares
+          .shares()
+          .map((share) => (left-- > 0 ? { ...share, ntime: share.ntime + 100_000 } : share));
         left = Math.max(left, 0);
-        return [{ ...message, params: codec.print({ ...batch, shares }) }];
+        return [{ ...message, params: codec.print({ ...batch, shares: ShareRows.of(shares) }) }];
       });
     },
     play: async (stage) => {

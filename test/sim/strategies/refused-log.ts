@@ -3,14 +3,15 @@ import { jobLeaf } from '../../../src/channel/evidence-point.ts';
 import { EMPTY_FAULT_LOG, FaultRecount, faultLogHead } from '../../../src/channel/fault-log.ts';
 import type { ChannelParams } from '../../../src/channel/params.ts';
 import { type CommitmentOffer, commitmentOfferCodec } from '../../../src/peer/commitment-codecs.ts';
-import { codecsOf, type Params } from '../../../src/peer/messages.ts';
+import { codecsOf } from '../../../src/peer/messages.ts';
 import { shareTargetOf } from '../../../src/shares/share.ts';
 import type { JobId } from '../../../src/stratum/job-id.ts';
+import type { WireShare } from '../../../src/work/share-rows.ts';
 import { SIGNERS } from '../terms.ts';
 import type { Message } from './tools.ts';
 
 type Fields = Record<string, unknown>;
-type Sent = Params<'work.batch'>['shares'][number];
+type Sent = WireShare;
 type Said = { readonly params: Fields; readonly content: StateCommitment; readonly hasFaults: boolean };
 
 /**

@@ -2,6 +2,7 @@ import type { ErrorCode } from '../../../src/base/errors.ts';
 import { commitmentRecordCodec } from '../../../src/peer/commitment-codecs.ts';
 import { codecsOf } from '../../../src/peer/messages.ts';
 import { COMMITMENT_KIND } from '../../../src/settlement/records.ts';
+import { ShareRows } from '../../../src/work/share-rows.ts';
 import { type FarmBlock, SHARE } from '../farm.ts';
 import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
@@ -74,14 +75,14 @@ function refuseAsRaces(stage: Stage, ppm: number): void {
     if (about !== 'work.batch' || message.params === undefined) return [log.hear(about, message)];
     const codec = codecsOf('work.batch').params;
     const batch = codec.parse(message.params);
-    const shares = batch.shares.map((share, at) => {
+    const shares = batch.shares.shares().map((share, at) => {
       seen += 1;
       if ((refused + 1) * 1_000_000 > seen * ppm) return share;
       refused += 1;
       log.refuse(batch.firstSeq + at, share);
       return { ...share, ntime: share.ntime + 100_000 };
     });
-    return [{ ...message, params: codec.print({ ...batch, shares }) }];
+    return [{ ...message, params: codec.print({ ...batch, shares: ShareRows.of(shares) }) }];
   };
   const say: Alter = ({ about, message }) => {
     if (about === 'state.sign' && seen > SOLD_AT_THE_EDGE) return [];
@@ -111,10 +112,10 @@ function spoilEvery4th(): Alter {
     if (about !== 'work.batch' || message.params === undefined) return [message];
     const codec = codecsOf('work.batch').params;
     const batch = codec.parse(message.params);
-    const shares = batch.shares.map((share, at) => {
+    const shares = batch.shares.shares().map((share, at) => {
       return (batch.firstSeq + at) % 4 === 1 ? { ...share, version: share.version ^ 1 } : share;
     });
-    return [{ ...message, params: codec.print({ ...batch, shares }) }];
+    return [{ ...message, params: codec.print({ ...batch, shares: ShareRows.of(shares) }) }];
   };
 }
 
@@ -140,8 +141,8 @@ export const BY_REFUSER: Readonly<Record<string, Strategy>> = {
         if (about !== 'work.batch' || message.params === undefined) return [message];
         const codec = codecsOf('work.batch').params;
         const batch = codec.parse(message.params);
-        const shares = batch.shares.map((share) => ({ ...share, ntime: share.ntime + 100_000 }));
-        return [{ ...message, params: codec.print({ ...batch, shares }) }];
+        const shares = batch.shares.shares().map((share) => ({ ...share, ntime: share.ntime + 100_000 }));
+        return [{ ...message, params: codec.print({ ...batch, shares: ShareRows.of(shares) }) }];
       }),
     play: async (stage) => {
       if (await stage.open()) await stage.pay(8);
