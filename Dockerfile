@@ -1,4 +1,8 @@
-FROM node:24-bookworm-slim AS build
+# Node by the digest of its index, which has amd64 and arm64; nothing that is built depends on the machine:
+#   docker buildx build --platform linux/amd64,linux/arm64 --build-arg COMMIT=$(git rev-parse HEAD) .
+# The digest of a newer one: docker buildx imagetools inspect node:24-bookworm-slim
+ARG BASE=node:24.21.0-bookworm-slim@sha256:d6aa754f16b3197301076f047b5def2f02ea1dbbc2ca920407d46d7ec7f87b20
+FROM --platform=$BUILDPLATFORM ${BASE} AS build
 WORKDIR /build
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts
@@ -7,7 +11,7 @@ COPY config/tsconfig.build.json config/
 COPY src src
 RUN npm run build && npm prune --omit=dev --omit=optional --ignore-scripts
 
-FROM node:24-bookworm-slim
+FROM ${BASE}
 ARG COMMIT=unknown
 ENV NODE_ENV=production SHARESTREAM_COMMIT=$COMMIT
 WORKDIR /opt/sharestream

@@ -25,7 +25,9 @@ export function readSource(path: string): string {
 /** TypeScript of ours; AssemblyScript and generated modules are another language. */
 export function isOurTypeScript(path: string): boolean {
   return (
-    path.endsWith('.ts') && !path.endsWith('.wasm.ts') && !path.startsWith('src/shares/kernel/assembly/')
+    path.endsWith('.ts') &&
+    !/\.(?:wasm|client)\.ts$/.test(path) &&
+    !path.startsWith('src/shares/kernel/assembly/')
   );
 }
 

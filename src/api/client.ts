@@ -43,24 +43,11 @@ export async function call<O extends Operation>(
   input: CallInput<O>,
   options: CallOptions,
 ): Promise<Answer<O>> {
-  let answer: { readonly status: number; readonly text: string };
-  try {
-    answer = await withTimeout(systemTimers, options.timeoutMs, (signal) =>
-      asked(url, operation, input, { options, signal }),
-    );
-  } catch (cause) {
-    if (cause instanceof CodedError) throw cause;
-    throw new CodedError('daemon_unreachable', `${url}: ${reasonOf(cause)}`, {}, { cause });
-  }
-  const { status, text } = answer;
-  const value = jsonOf(text);
-  if (status < 200 || status > 299) throw refusalOf(`${url} answers ${status}`, value, text);
-  if (value === undefined)
-    throw new CodedError('daemon_unreachable', `what answers at ${url} is no sharestream`);
-  const { error } = answerSchema(operation).safeParse(value);
-  if (error !== undefined) {
-    const [issue] = error.issues;
-    const why = `${operation.name} at ${url}: ${issue?.path.join('.')}: ${issue?.message}`;
+  const { path, body, method } = requestOf(operation, input);
+  const response = await apiFetch(url, options)(`${url}${BASE}${path}`, { method, ...body });
+  const value: unknown = await response.json();
+  const why = misfitOf(url, operation, value);
+  if (why !== undefined) {
     if (options.onMisfit === undefined)
       throw new CodedError('daemon_unreachable', `of another version: ${why}`);
     options.onMisfit(why);
@@ -68,12 +55,44 @@ export async function call<O extends Operation>(
   return value as Answer<O>;
 }
 
-async function asked(
-  url: string,
+/** Where an answer has another shape than ours; undefined if nowhere. */
+export function misfitOf(url: string, operation: Operation, value: unknown): string | undefined {
+  const { error } = answerSchema(operation).safeParse(value);
+  if (error === undefined) return undefined;
+  const [issue] = error.issues;
+  return `${operation.name} at ${url}: ${issue?.path.join('.')}: ${issue?.message}`;
+}
+
+/**
+ * A `fetch` that asks the daemon at `url`, for this client and for one made from the document: in time, with
+ * its token, and reading no more than a daemon says. It resolves with JSON. Throws as `call`.
+ */
+export function apiFetch(url: string, { timeoutMs, token }: CallOptions): typeof fetch {
+  return async (address, init) => {
+    let status: number;
+    let text: string;
+    try {
+      [status, text] = await withTimeout(systemTimers, timeoutMs, async (signal) => {
+        const headers = new Headers(init?.headers);
+        if (token !== undefined) headers.set('authorization', `Bearer ${token}`);
+        const response = await fetch(address, { ...init, headers, signal, redirect: 'error' });
+        return [response.status, await boundedText(response)] as const;
+      });
+    } catch (cause) {
+      throw new CodedError('daemon_unreachable', `${url}: ${reasonOf(cause)}`, {}, { cause });
+    }
+    const value = jsonOf(text);
+    if (status < 200 || status > 299) throw refusalOf(`${url} answers ${status}`, value, text);
+    if (value === undefined)
+      throw new CodedError('daemon_unreachable', `what answers at ${url} is no sharestream`);
+    return new Response(text, { status, headers: { 'content-type': 'application/json' } });
+  };
+}
+
+function requestOf(
   { method, path }: Operation,
   { params, query, body }: { readonly params?: unknown; readonly query?: unknown; readonly body?: unknown },
-  { options: { token }, signal }: { readonly options: CallOptions; readonly signal: AbortSignal },
-): Promise<{ readonly status: number; readonly text: string }> {
+): { readonly method: string; readonly path: string; readonly body?: RequestInit } {
   const named = path.replaceAll(/\{(\w+)\}/g, (_all, name: string) =>
     encodeURIComponent(String((params as Readonly<Record<string, unknown>>)[name])),
   );
@@ -82,15 +101,13 @@ async function asked(
       value === undefined ? [] : [[name, String(value)]],
     ),
   );
-  const response = await fetch(`${url}${BASE}${named}${search.size === 0 ? '' : `?${search}`}`, {
-    ...{ method, signal, redirect: 'error' },
-    headers: {
-      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-    },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  return { status: response.status, text: await boundedText(response) };
+  return {
+    method,
+    path: `${named}${search.size === 0 ? '' : `?${search}`}`,
+    ...(body === undefined
+      ? {}
+      : { body: { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) } }),
+  };
 }
 
 async function boundedText(response: Response): Promise<string> {

@@ -158,6 +158,7 @@ export const READS = {
   },
   maker: {
     getStatus: { ...getStatus, answer: makerStatus },
+    getSystem,
     listContracts: { ...listContracts, answer: makerContract },
     getContract: { ...getContract, answer: makerContract },
     listStreams,
@@ -171,6 +172,7 @@ export const READS = {
   },
   auditor: {
     getStatus: { ...getStatus, answer: auditorStatus },
+    getSystem,
     listContracts: { ...listContracts, answer: auditedContract },
     getContract: { ...getContract, answer: auditedContract },
     listWrites,
@@ -188,6 +190,13 @@ const contract = { contract: id.optional().describe('a proxy with one contract n
 const dryRun = { dry_run: z.boolean().optional().describe('says what it would do, and does nothing') };
 const write = { method: 'post', kind: 'value' } as const;
 const done = z.looseObject({ contract: text });
+/** A daemon of 0.1.0 says less of a close. */
+const closed = done.extend({
+  closing: z.boolean(),
+  dry_run: z.boolean().optional(),
+  paid_sat: decimal.optional(),
+  unspent_sat: decimal.optional(),
+});
 const noted = z.looseObject({ contract: text, dry_run: z.boolean() });
 const successor = z
   .object({
@@ -227,11 +236,11 @@ export type Write = Omit<Operation, 'name' | 'path' | 'method' | 'kind'>;
 export const CONTRACT_WRITES = {
   'channel/close': {
     ...{ role: 'money', summary: 'closes a channel together with the other side' },
-    ...{ body: z.object(contract), answer: done.extend({ closing: z.boolean() }) },
+    ...{ body: z.object({ ...contract, ...dryRun }), answer: closed },
   },
   'channel/force-close': {
     ...{ role: 'money', summary: 'closes a channel alone, by the newest state' },
-    ...{ body: z.object(contract), answer: done.extend({ closing: z.boolean() }) },
+    ...{ body: z.object({ ...contract, ...dryRun }), answer: closed },
   },
   'metering/end': {
     ...{ role: 'operate', summary: 'ends a contract without money' },

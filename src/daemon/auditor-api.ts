@@ -17,20 +17,25 @@ import {
   theContract,
 } from './api-parts.ts';
 import type { Reload } from './reload.ts';
+import type { systemView } from './system-view.ts';
 
 /** What an auditor serves under `/api/v1`: it is looked at, and reads its configuration anew. */
 export function auditorApi(
   { network, dataDir }: AuditorConfig,
   auditor: Auditor,
-  deps: ApiDeps & { readonly reload: Pick<Reload<'auditor'>, 'actions'> },
+  deps: ApiDeps & {
+    readonly reload: Pick<Reload<'auditor'>, 'actions'>;
+    readonly system: ReturnType<typeof systemView>;
+  },
 ): Api {
-  const { getStatus, listContracts, getContract, listMinutes } = READS.auditor;
+  const { getStatus, getSystem, listContracts, getContract, listMinutes } = READS.auditor;
   const served = [
     serve(getStatus, () => ({
       ...{ role: 'auditor' as const, version: VERSION, network },
       ...{ node_id: auditor.nodeId, auditor_key: auditor.auditorKeyHex },
       ...{ connections: auditor.stats.connections, stats: auditor.stats, contracts: auditor.status },
     })),
+    serve(getSystem, deps.system),
     servePage(
       listContracts,
       () => auditor.status,

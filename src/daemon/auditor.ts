@@ -1,9 +1,11 @@
 import { Auditor } from '../auditor/auditor.ts';
 import { systemClock } from '../base/clock.ts';
+import { hostPortText } from '../base/host-port.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
 import type { AuditorConfig } from '../config/config.ts';
+import type { ExplainedOption } from '../config/load.ts';
 import { OpsServer } from '../http/server.ts';
 import { createMetrics, type MetricObservers, type MetricSources } from '../metrics/metrics.ts';
 import { ledgerPlaceOf, openLedger } from '../operator/ledger-place.ts';
@@ -22,15 +24,21 @@ import { Reload, type RereadSource, replaceAll } from './reload.ts';
 import { type DaemonLog, daemonSources, diskSources, ledgerSources } from './shared-metrics.ts';
 import { TakenOver } from './standby.ts';
 import { sayStatus } from './status-line.ts';
+import { systemView } from './system-view.ts';
 
 const clock = systemClock;
 const timers = systemTimers;
+
+/** Tells the configuration, without its secrets. */
+type AuditorSource = RereadSource<'auditor'> & {
+  readonly explain: (flags: Readonly<Record<string, string>>) => readonly ExplainedOption[];
+};
 
 /** Builds the auditor in order: keys, ledger, peers, status page. */
 export function startAuditor(
   config: AuditorConfig,
   log: DaemonLog,
-  source?: RereadSource<'auditor'>,
+  source?: AuditorSource,
 ): Promise<
   Composed<{
     readonly ready: Readonly<Record<string, unknown>>;
@@ -78,6 +86,12 @@ export function startAuditor(
       ...daemonSources(waiting, log),
     }));
     observe = metrics.observe;
+    const at = hostPortText(peer.host, port);
+    const checks = { ledger: () => (ledger.stats.failed ? 'the ledger cannot be written' : true) } as const;
+    const system = systemView({
+      ...{ checks, ledger, upkeep: place, clock, log, explain: source && (() => source.explain({})) },
+      listeners: () => [{ name: 'peer', at }],
+    });
     const reload = new Reload(source, log);
     const journals = await openJournals('auditor', config.ledger.postgres?.instance, {
       ledger,
@@ -88,15 +102,9 @@ export function startAuditor(
       { listen, allowedHosts, serving: ['ledger'] },
       {
         ...{ metrics, timers, log: http, page: pageOf('auditor') },
-        checks: { ledger: () => (ledger.stats.failed ? 'the ledger cannot be written' : true) },
+        checks,
         api: auditorApi(config, auditor, {
-          undo,
-          reload,
-          journals,
-          clock,
-          timers,
-          random: systemRandom,
-          log: http,
+          ...{ undo, reload, journals, system, clock, timers, random: systemRandom, log: http },
         }),
       },
     );
@@ -113,7 +121,6 @@ export function startAuditor(
     });
     const httpAt = await startPage(ops, { waiting, undo, log });
     sayStatus(undo, { timers, log }, () => auditorLine(auditor));
-    const at = `${peer.host}:${port}`;
     return {
       reload,
       renewal: takenOver.due,

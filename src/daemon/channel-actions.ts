@@ -9,7 +9,15 @@ import { clockActions, type TimedChain } from './clock-actions.ts';
 import { noticeActions } from './notice-actions.ts';
 import type { RunningContracts } from './running-contracts.ts';
 import { streamActions } from './stream-actions.ts';
-import { makerSuccessionActions, proxySuccessionActions } from './succession-actions.ts';
+import {
+  isDry,
+  makerSplit,
+  makerSuccessionActions,
+  minerSplit,
+  proxySuccessionActions,
+  type Split,
+  splitJson,
+} from './succession-actions.ts';
 import { updateActions } from './update-actions.ts';
 
 /** Longest wait in ms for a maker that was asked to close; who asked the daemon waits ten seconds. */
@@ -34,10 +42,13 @@ export function proxyChannelActions(
     if (side === undefined) throw new CodedError('unknown_channel', `${wanted} is not served here`);
     return side;
   };
-  const close = async (side: MinerContract): Promise<void> => {
+  const assertClosable = (side: MinerContract): void => {
     const { frozen, channel } = side.status;
     if (frozen !== undefined && !isClosing(channel))
       throw new CodedError('channel_frozen', `${frozen}; it is closed alone, by force or by its deadline`);
+  };
+  const close = async (side: MinerContract): Promise<void> => {
+    assertClosable(side);
     await answeredIn(timers, side.closeNow());
   };
   const updatesOf = (input: unknown) => {
@@ -55,8 +66,14 @@ export function proxyChannelActions(
     },
     'channel/close': async (input) => {
       const side = served(input);
-      await close(side);
-      return { contract: side.status.contractId, closing: true };
+      if (!isDry(input)) await close(side);
+      else {
+        assertClosable(side);
+        const { connected, channel } = side.status;
+        if (isOpen(channel) && !connected)
+          throw new CodedError('peer_closed', 'the maker is not connected');
+      }
+      return closeAnswer(side.status.contractId, input, minerSplit(side), true);
     },
     ...proxySuccessionActions({ contracts, served, close }),
     ...streamActions(served),
@@ -68,14 +85,20 @@ export function proxyChannelActions(
     }),
     'channel/force-close': async (input) => {
       const side = served(input);
+      const split = minerSplit(side);
+      const { contractId, channel } = side.status;
+      if (isDry(input)) {
+        assertFunded(channel);
+        return { ...closeAnswer(contractId, input, split, false), asks_peer: !side.mayClose };
+      }
       if (!side.mayClose) {
         side.closeAloneInTime().catch((error: unknown) => {
           if (!(error instanceof CodedError)) throw error;
         });
-        return { contract: side.status.contractId, closing: false, asks_peer: true };
+        return { ...closeAnswer(contractId, input, split, false), asks_peer: true };
       }
       await side.closeAlone();
-      return { contract: side.status.contractId, closing: isClosing(side.status.channel) };
+      return closeAnswer(contractId, input, split, isClosing(side.status.channel));
     },
   };
 }
@@ -97,8 +120,10 @@ export function makerChannelActions(maker: Maker, chain?: TimedChain): Actions {
       return { contract: contract(input), ending: true };
     },
     'channel/close': async (input) => {
-      await maker.requestClose(contract(input));
-      return { contract: contract(input), closing: true };
+      const id = contract(input);
+      const split = makerSplit(maker, id);
+      await maker.requestClose(id, isDry(input));
+      return closeAnswer(id, input, split, true);
     },
     ...makerSuccessionActions(maker, contract),
     ...streamActions((input) => maker.streamOf(contract(input))),
@@ -109,9 +134,13 @@ export function makerChannelActions(maker: Maker, chain?: TimedChain): Actions {
       return { contract: id, notices: maker.notice(id, request, isDryRun) };
     }),
     'channel/force-close': async (input) => {
-      await maker.closeAlone(contract(input));
-      const row = maker.status.find(({ contractId }) => contractId === contract(input));
-      return { contract: contract(input), closing: isClosing(row?.channel) };
+      const id = contract(input);
+      const split = makerSplit(maker, id);
+      const channel = (): string | undefined =>
+        maker.status.find(({ contractId }) => contractId === id)?.channel;
+      if (isDry(input)) assertFunded(channel());
+      else await maker.closeAlone(id);
+      return closeAnswer(id, input, split, isClosing(channel()));
     },
   };
 }
@@ -122,6 +151,20 @@ async function answeredIn(timers: Timers, answer: Promise<void>): Promise<void> 
   const timer = timers.after(ANSWER_MS, late.resolve);
   answer.catch(() => {});
   await Promise.race([answer, late.promise]).finally(() => timer.cancel());
+}
+
+/** What was closed, or of a dry run would be, and whose the money is. */
+function closeAnswer(contract: string, input: unknown, split: Split, isDone: boolean): object {
+  return { contract, dry_run: isDry(input), closing: isDone && !isDry(input), ...splitJson(split) };
+}
+
+function isOpen(status: string): boolean {
+  return status === 'funding' || status === 'open';
+}
+
+function assertFunded(status: string | undefined): void {
+  if (status === undefined || !(isOpen(status) || isClosing(status)))
+    throw new CodedError('unknown_channel', 'there is no funded channel to close');
 }
 
 function isClosing(status: string | undefined): boolean {

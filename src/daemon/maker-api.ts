@@ -26,12 +26,14 @@ import { leavingOfRow, type MakerParts } from './maker-metrics.ts';
 import { makerPolicyActions } from './policy-actions.ts';
 import type { Reload } from './reload.ts';
 import { streamView } from './stream-actions.ts';
+import type { systemView } from './system-view.ts';
 
 export type MakerApiDeps = ApiDeps & {
   readonly pools: () => readonly PoolFigures[];
   readonly descriptors: Pick<Descriptors, 'status'>;
   readonly source: MakerSource | undefined;
   readonly reload: Pick<Reload<'maker'>, 'actions'>;
+  readonly system: ReturnType<typeof systemView>;
 };
 
 /** What a market maker serves under `/api/v1`. */
@@ -51,9 +53,10 @@ export function makerApi(config: MakerConfig, facts: MakerParts, deps: MakerApiD
 
 function makerReads(config: MakerConfig, facts: MakerParts, deps: MakerApiDeps): Served[] {
   const { maker } = facts;
-  const { getStatus, listContracts, getContract, listStreams, listPools, getBook } = READS.maker;
+  const { getStatus, getSystem, listContracts, getContract, listStreams, listPools, getBook } = READS.maker;
   return [
     serve(getStatus, () => makerStatus(config, facts, deps)),
+    serve(getSystem, deps.system),
     servePage(
       listContracts,
       () => contractsOf(facts),

@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import type { CodedError } from '../base/errors.ts';
+import { hostPortText } from '../base/host-port.ts';
 import { LIMITS } from '../base/limits.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
@@ -55,6 +56,7 @@ import { renewalOf } from './renewal.ts';
 import { type DaemonLog, daemonSources } from './shared-metrics.ts';
 import { TakenOver } from './standby.ts';
 import { sayStatus } from './status-line.ts';
+import { systemView } from './system-view.ts';
 import { logMakerTips } from './tip-logs.ts';
 import { replaceUnusable } from './unusable-ledger.ts';
 
@@ -159,7 +161,9 @@ async function build(
   closing.start();
   undo.defer(async () => upkeep?.stop());
   const descriptors = watchDescriptors(undo, { timers, log });
-  const shown = { pools: () => ownWork.book.figures, descriptors, isListening: () => port !== undefined };
+  const peerAt = (): string | undefined =>
+    port === undefined ? undefined : hostPortText(config.peer.listen.host, port);
+  const shown = { pools: () => ownWork.book.figures, descriptors, peerAt };
   const reload = new Reload(source, log);
   const journals = await openJournals('maker', config.ledger.postgres?.instance, { ledger, clock, log });
   const ops = opsServer(config, facts, { metrics, source, undo, log, reload, journals, ...shown });
@@ -175,7 +179,7 @@ async function build(
     renewal: Promise.race([renewal.due, takenOver.due]),
     reload,
     ready: {
-      peer: port === undefined ? null : `${config.peer.listen.host}:${port}`,
+      peer: peerAt() ?? null,
       ...{ http: httpAt, node_id: maker.nodeId },
     },
   };
@@ -220,24 +224,30 @@ function opsServer(
     readonly metrics: Metrics<'maker'>;
     readonly pools: () => readonly PoolFigures[];
     readonly descriptors: Pick<Descriptors, 'status'>;
-    readonly isListening: () => boolean;
+    readonly peerAt: () => string | undefined;
     readonly source: MakerSource | undefined;
     readonly reload: Reload<'maker'>;
     readonly journals: Journals;
     readonly undo: AsyncDisposableStack;
-    readonly log: Logger;
+    readonly log: DaemonLog;
   },
 ): OpsServer {
   const http = deps.log.child({ part: 'http' });
-  const { metrics, pools, descriptors, isListening, source, reload, journals, undo } = deps;
+  const { metrics, pools, descriptors, peerAt, source, reload, journals, undo, log } = deps;
   const { listen, allowedHosts } = config.metrics;
+  const checks = makerChecks(facts, () => peerAt() !== undefined);
+  const { ledger, upkeep } = facts;
+  const system = systemView({
+    ...{ checks, ledger, upkeep, clock, log, explain: source && (() => source.explain({})) },
+    listeners: () => [peerAt()].flatMap((at) => (at === undefined ? [] : [{ name: 'peer', at }])),
+  });
   return new OpsServer(
     { listen, allowedHosts, serving: ['ledger'] },
     {
       ...{ metrics, timers, log: http, page: pageOf('maker') },
-      checks: makerChecks(facts, isListening),
+      checks,
       api: makerApi(config, facts, {
-        ...{ pools, descriptors, source, reload, journals, undo },
+        ...{ pools, descriptors, source, reload, journals, undo, system },
         ...{ clock, timers, random: systemRandom, log: http },
       }),
     },

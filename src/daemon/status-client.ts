@@ -1,7 +1,10 @@
+import { ok } from '@oazapfts/runtime';
 import { z } from 'zod';
-import { call } from '../api/client.ts';
+import { apiFetch, type CallOptions, misfitOf } from '../api/client.ts';
+import { BASE } from '../api/document.ts';
 import type { Operation } from '../api/operation.ts';
 import { READS } from '../api/operations.ts';
+import { getStatus, type ProxyGetStatusAnswer } from '../api/status.client.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 
@@ -10,7 +13,7 @@ const TIMEOUT_MS = 2_000;
 const PATIENT_MS = 5_000;
 
 const { proxy, maker, auditor, watch } = READS;
-const getStatus = {
+const anyStatus = {
   ...proxy.getStatus,
   answer: z.discriminatedUnion(
     'role',
@@ -23,7 +26,7 @@ const getStatus = {
   ),
 } as const satisfies Operation;
 
-export type ProxyStatusAnswer = z.output<typeof proxy.getStatus.answer>;
+export type ProxyStatusAnswer = ProxyGetStatusAnswer;
 
 /** The status of a proxy on this machine; undefined while it does not answer. */
 export async function readStatus(metricsUrl: string): Promise<ProxyStatusAnswer | undefined> {
@@ -47,9 +50,13 @@ export async function fetchStatus(
 
 async function askStatus(
   url: string,
-  options: Omit<Parameters<typeof call>[3], 'onMisfit'> & { readonly onMisfit?: (why: string) => void },
+  { onMisfit, ...options }: Omit<CallOptions, 'onMisfit'> & { readonly onMisfit?: (why: string) => void },
 ): Promise<Readonly<Record<string, unknown>>> {
-  const status: unknown = await call(url, getStatus, {}, { onMisfit: () => {}, ...options });
-  if (isRecord(status) && typeof status['role'] === 'string') return status;
-  throw new CodedError('daemon_unreachable', `what answers at ${url} is no sharestream`);
+  const answer = await ok(getStatus({}, { baseUrl: `${url}${BASE}`, fetch: apiFetch(url, options) }));
+  const status: unknown = answer;
+  if (!isRecord(status) || typeof status['role'] !== 'string')
+    throw new CodedError('daemon_unreachable', `what answers at ${url} is no sharestream`);
+  const why = misfitOf(url, anyStatus, status);
+  if (why !== undefined) onMisfit?.(why);
+  return answer;
 }

@@ -23,7 +23,7 @@ export type SuccessionActionsDeps = {
 };
 
 /** What of a contract is whose by now. */
-type Split = {
+export type Split = {
   /** In the newest signed state. */
   readonly paidSat: bigint;
   /** What no verified work has earned yet. */
@@ -61,15 +61,11 @@ export function makerSuccessionActions(
     'contract/withdraw': async () => refuse('only the miner withdraws; what is unspent: contract refund'),
     'contract/refund': async (input) => {
       const contract = contractOf(input);
-      const row = maker.status.find(({ contractId }) => contractId === contract);
-      const terms = maker.termsOf(contract);
-      if (row === undefined || terms === undefined)
-        throw new CodedError('unknown_channel', `${contract} is not served here`);
+      const split = makerSplit(maker, contract);
       if (isRecord(input) && input['go_on'] === true)
         refuse('the next contract is opened by the miner: it goes on by its own contract refund');
-      const split = splitOf(terms, row.paidSat, row.verifiedWorkHashes);
       assertUnspent(split);
-      if (!isDry(input)) await maker.requestClose(contract);
+      await maker.requestClose(contract, isDry(input));
       return {
         contract,
         dry_run: isDry(input),
@@ -87,10 +83,10 @@ async function settle(
   check: (split: Split) => void,
 ): Promise<object> {
   const side = served(input);
-  const { contractId, signed, judgedWorkHashes, ownWorkHashes, stream } = side.status;
+  const { contractId, ownWorkHashes, stream } = side.status;
   const { terms } = side;
   if (stream === 'pending' || stream === 'ended') refuse(`the contract is ${stream}`);
-  const split = splitOf(terms, signed?.paidSat ?? 0n, judgedWorkHashes);
+  const split = minerSplit(side);
   check(split);
   const isDryRun = isDry(input);
   const answer = { contract: contractId, dry_run: isDryRun, ...splitJson(split) };
@@ -124,12 +120,26 @@ function assertUnspent({ unspentSat }: Split): void {
   if (unspentSat === 0n) refuse('all of the budget is earned: there is nothing to refund');
 }
 
+/** What of a contract is whose by now, as the miner has it. */
+export function minerSplit({ status, terms }: Pick<MinerContract, 'status' | 'terms'>): Split {
+  return splitOf(terms, status.signed?.paidSat ?? 0n, status.judgedWorkHashes);
+}
+
+/** The same as the maker has it. Throws `unknown_channel`. */
+export function makerSplit(maker: Pick<Maker, 'status' | 'termsOf'>, contract: string): Split {
+  const row = maker.status.find(({ contractId }) => contractId === contract);
+  const terms = maker.termsOf(contract);
+  if (row === undefined || terms === undefined)
+    throw new CodedError('unknown_channel', `${contract} is not served here`);
+  return splitOf(terms, row.paidSat, row.verifiedWorkHashes);
+}
+
 function splitOf(terms: ContractTerms, paidSat: bigint, workHashes: bigint): Split {
   const earnedSat = larger(paidSat, paySatOf(terms, workHashes));
   return { paidSat, unspentSat: larger(0n, terms.budgetSat - earnedSat) };
 }
 
-function splitJson({ paidSat, unspentSat }: Split): object {
+export function splitJson({ paidSat, unspentSat }: Split): object {
   return { paid_sat: paidSat.toString(), unspent_sat: unspentSat.toString() };
 }
 
@@ -147,7 +157,8 @@ function refuse(why: string): never {
   throw new CodedError('wrong_status', why);
 }
 
-function isDry(input: unknown): boolean {
+/** Whether a request only asks what it would do. */
+export function isDry(input: unknown): boolean {
   return isRecord(input) && input['dry_run'] === true;
 }
 

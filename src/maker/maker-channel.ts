@@ -367,14 +367,15 @@ export class MakerChannel {
 
   /**
    * Asks the miner to end the contract, so that both close: it answers at once, and then asks for the rest
-   * to be signed. Throws `peer_closed` while it is not connected.
+   * to be signed. A dry run asks nobody. Throws `peer_closed` while it is not connected.
    */
-  async requestClose(): Promise<void> {
+  async requestClose(isDryRun = false): Promise<void> {
     const peer = this.#peer;
     if (peer === undefined) throw new CodedError('peer_closed', 'the miner is not connected');
     this.store.assertPaying();
     // The miner would only be refused, after it stopped to deliver.
     this.#checkEarly(this.store.delivery.verifiedWorkHashes, undefined);
+    if (isDryRun) return;
     await call(peer, 'channel.shutdown', { contractId: this.store.contractId });
   }
 

@@ -287,8 +287,8 @@ export class Maker {
   }
 
   /** Asks the miner to close: see `MakerChannel.requestClose`. Throws `unknown_channel`. */
-  async requestClose(contractId: string): Promise<void> {
-    await this.#known(contractId).requestClose();
+  async requestClose(contractId: string, isDryRun = false): Promise<void> {
+    await this.#known(contractId).requestClose(isDryRun);
   }
 
   /** See `MakerChannel.notice`. Throws `unknown_channel`. */

@@ -233,6 +233,31 @@ describe('whoever asks', () => {
   });
 });
 
+describe.each(['proxy', 'maker'] as const)('the %s', (role) => {
+  it('says what it runs on and with', async () => {
+    const system = JSON.parse((await ask(role, '/system')).text) as Record<string, unknown>;
+    expect(system).toMatchObject({
+      listeners: [
+        { name: role === 'proxy' ? 'stratum' : 'peer', at: expect.stringMatching(/^127\..+:\d+$/) },
+      ],
+      checks: expect.arrayContaining([{ name: 'ledger', ok: true, says: null }]),
+      config: expect.arrayContaining([expect.objectContaining({ option: 'network', value: '"regtest"' })]),
+    });
+    expect(system['job'] === null).toBe(role === 'maker');
+  });
+
+  it.each(CLOSES)('says of %s what it would do, and does nothing', async (path) => {
+    const answer = await post(role, `/${path}`, { contract, dry_run: true });
+    const { name } = OPERATIONS[role].find((operation) => operation.path === `/${path}`)!;
+    const said = expectFits(role, answerName({ name }), answer.text) as Record<string, string>;
+    expect(said).toMatchObject({ contract, dry_run: true, closing: false });
+    expect(BigInt(said['paid_sat']!)).toBeGreaterThan(0n);
+    expect(BigInt(said['unspent_sat']!)).toBeGreaterThan(0n);
+    expect(await channelState()).toBe('open');
+    expect((await ask(role, '/writes')).text).not.toContain(path);
+  });
+});
+
 describe('a close', () => {
   it.each(['proxy', 'maker'] as const)(
     'is asked for at the %s',

@@ -1,4 +1,7 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { generateSource } from 'oazapfts';
 import { documentOf } from '../../src/api/document.ts';
 import { ERROR_TABLE } from '../../src/base/errors.ts';
 import { exampleToml, optionTable } from '../../src/config/document.ts';
@@ -19,13 +22,14 @@ const PARTS: Readonly<Record<string, Readonly<Record<string, () => string>>>> = 
   'src/base/ERRORS.md': { errors: errorTable },
 };
 
-const WHOLE: Readonly<Record<string, () => string>> = {
+const WHOLE: Readonly<Record<string, () => string | Promise<string>>> = {
   ...Object.fromEntries(
     Object.entries(OPERATIONS).map(([daemon, operations]) => [
       `config/openapi/${daemon}.json`,
       () => `${JSON.stringify(documentOf(daemon, operations), null, 2)}\n`,
     ]),
   ),
+  'src/api/status.client.ts': statusClient,
   'config/proxy.example.toml': () => exampleToml('proxy'),
   'config/maker.example.toml': () => exampleToml('maker'),
   'config/auditor.example.toml': () => exampleToml('auditor'),
@@ -40,15 +44,52 @@ export function readDocument(path: string): string {
 }
 
 /** The text of a generated document, its generated parts made anew. */
-export function generated(path: string): string {
+export async function generated(path: string): Promise<string> {
   const whole = WHOLE[path];
-  if (whole !== undefined) return whole();
+  if (whole !== undefined) return await whole();
   return Object.entries(PARTS[path]!).reduce((text, [name, make]) => {
     const part = new RegExp(`(<!-- generated: ${name} -->\n)[^]*?(<!-- end -->)`);
     if (!part.test(text)) throw new Error(`${path} has no part "${name}"`);
     return text.replace(part, (_all, start: string, end: string) => `${start}\n${make()}\n${end}`);
   }, readDocument(path));
 }
+
+type StatusDocument = {
+  info: { title: string };
+  paths: {
+    '/status': { get: { responses: { 200: { content: Record<'application/json', { schema: object }> } } } };
+  };
+  components: { schemas: Readonly<Record<string, object>> };
+};
+
+/** The client of `status`, which asks any daemon: from the documents of all of them, by a public generator. */
+async function statusClient(): Promise<string> {
+  const documents = Object.entries(OPERATIONS).map(([daemon, operations]) => {
+    const prefix = `${daemon.slice(0, 1).toUpperCase()}${daemon.slice(1)}`;
+    const place = '#/components/schemas/';
+    const text = JSON.stringify(documentOf(daemon, operations)).replaceAll(place, `${place}${prefix}`);
+    const document = JSON.parse(text) as StatusDocument;
+    const schemas = Object.entries(document.components.schemas);
+    return { ...document, named: schemas.map(([name, schema]) => [`${prefix}${name}`, schema] as const) };
+  });
+  const { named: _named, ...all } = documents[0]!;
+  const answers = documents.map(({ paths }) => answerOf(paths).schema);
+  answerOf(all.paths).schema = { oneOf: answers };
+  all.paths = { '/status': all.paths['/status'] };
+  all.info.title = 'Sharestream status';
+  all.components.schemas = Object.fromEntries(documents.flatMap(({ named }) => named));
+  const folder = mkdtempSync(join(tmpdir(), 'status-client-'));
+  try {
+    const file = join(folder, 'openapi.json');
+    writeFileSync(file, JSON.stringify(all));
+    return await generateSource(file, { useUnknown: true, argumentStyle: 'object' });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const answerOf = (paths: StatusDocument['paths']): { schema: object } =>
+  paths['/status'].get.responses[200].content['application/json'];
 
 function errorTable(): string {
   const rows = Object.entries(ERROR_TABLE).map(
@@ -59,4 +100,4 @@ function errorTable(): string {
   return `${['| Code | Stratum | JSON-RPC | HTTP | What to do |', '|---|---|---|---|---|', ...rows].join('\n')}\n`;
 }
 
-if (import.meta.main) for (const path of GENERATED) writeFileSync(urlOf(path), generated(path));
+if (import.meta.main) for (const path of GENERATED) writeFileSync(urlOf(path), await generated(path));

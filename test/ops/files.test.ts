@@ -1,14 +1,17 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { watchCommand } from '../../src/cli/watch.ts';
-import { loadConfig } from '../../src/config/load.ts';
+import { type ConfigOf, loadConfig, optionsOf } from '../../src/config/load.ts';
 import { envName, flatRows } from '../../src/config/options.ts';
-import { PROXY_OPTIONS } from '../../src/config/proxy-options.ts';
 import { parseYaml, type Yaml } from './yaml.ts';
 
 const ROOT = new URL('../../', import.meta.url);
+const folder = mkdtempSync(join(tmpdir(), 'files-'));
+afterAll(() => rmSync(folder, { recursive: true }));
 
 function read(path: string): string {
   return readFileSync(new URL(path, ROOT), 'utf8');
@@ -26,6 +29,38 @@ function at(value: Yaml, ...path: (string | number)[]): Yaml {
   return here;
 }
 
+type Env = Readonly<Record<string, string>>;
+
+/** The configuration that a service of a compose file is started with; all its variables are options. */
+function configOf<R extends 'proxy' | 'maker'>(
+  role: R,
+  service: Yaml,
+  given: Env,
+  file?: string,
+): ConfigOf<R> {
+  const environment = at(service, 'environment') as Env;
+  const known = flatRows(optionsOf(role)).map(({ path }) => envName(path));
+  for (const name of Object.keys(environment)) expect(known).toContain(name);
+  const env = Object.fromEntries(
+    Object.entries(environment).map(([name, value]) => [name, filledIn(value, given)]),
+  );
+  const secret = join(mkdtempSync(join(folder, 'secret-')), 'password');
+  writeFileSync(secret, 'x', { mode: 0o600 });
+  const name = 'SHARESTREAM_CHAIN__PASSWORD_FILE';
+  const secrets = name in env ? { [name]: secret } : {};
+  return loadConfig(role, {
+    env: { ...env, ...secrets },
+    ...(file === undefined ? {} : { file: fileURLToPath(new URL(file, ROOT)) }),
+  });
+}
+
+function filledIn(value: string, given: Env): string {
+  return value.replace(
+    /\$\{(\w+)(?::-([^}]*)|:\?[^}]*)?\}/g,
+    (_all, variable: string, fallback: string | undefined) => given[variable] ?? fallback ?? '',
+  );
+}
+
 describe.each(['proxy', 'maker', 'auditor'] as const)('config/%s.example.toml', (role) => {
   it('loads as it is', () => {
     const file = fileURLToPath(new URL(`config/${role}.example.toml`, ROOT));
@@ -38,10 +73,12 @@ describe('config/compose.yaml', () => {
   const services = Object.entries(at(compose, 'services') as { readonly [key: string]: Yaml });
 
   it('publishes ports on the loopback only, and runs nothing as root', () => {
-    expect(services.map(([name]) => name)).toEqual(['proxy', 'prometheus', 'grafana']);
+    expect(services.map(([name]) => name)).toEqual([
+      ...['bitcoin', 'proxy', 'maker', 'prometheus', 'alertmanager', 'grafana'],
+    ]);
     for (const [name, service] of services) {
       for (const port of at(service, 'ports') as readonly string[]) {
-        expect(port, name).toMatch(/^(127\.0\.0\.1|\$\{STRATUM_BIND:-127\.0\.0\.1\}):\d+:\d+$/);
+        expect(port, name).toMatch(/^(127\.0\.0\.1|\$\{(?:STRATUM|PEER)_BIND:-127\.0\.0\.1\}):\d+:\d+$/);
       }
       expect(at(service, 'user'), name).toMatch(/^[1-9]\d*:\d+$/);
       expect(at(service, 'cap_drop'), name).toEqual(['ALL']);
@@ -52,12 +89,12 @@ describe('config/compose.yaml', () => {
   it('pins images, checks health and mounts what exists', () => {
     for (const [name, service] of services) {
       expect(at(service, 'image'), name).toMatch(/:(?!latest)[\w.]+$/);
-      if (name !== 'proxy') expect(at(service, 'healthcheck', 'test', 0), name).toBe('CMD');
+      if (name !== 'proxy' && name !== 'maker')
+        expect(at(service, 'healthcheck', 'test', 0), name).toBe('CMD');
       for (const mount of at(service, 'volumes') as readonly string[]) {
         const [from = ''] = mount.split(':');
-        if (from.startsWith('./'))
-          expect(readdirSync(new URL(`config/${from}`, ROOT)), mount).not.toEqual([]);
-        else expect(Object.keys(at(compose, 'volumes')), mount).toContain(from);
+        if (from.startsWith('./')) expect(existsSync(new URL(`config/${from}`, ROOT)), mount).toBe(true);
+        else if (!from.startsWith('$')) expect(Object.keys(at(compose, 'volumes')), mount).toContain(from);
       }
     }
     expect(read('Dockerfile')).toMatch(/^HEALTHCHECK .*\n.*'\/healthz'/m);
@@ -76,25 +113,40 @@ describe('config/compose.yaml', () => {
     for (const mount of at(watch, 'volumes') as readonly string[]) expect(mount).toMatch(/:ro$/);
   });
 
-  it('gives the proxy an environment that it understands', () => {
-    const environment = at(compose, 'services', 'proxy', 'environment') as Readonly<Record<string, string>>;
-    const known = flatRows(PROXY_OPTIONS).map(({ path }) => envName(path));
-    for (const name of Object.keys(environment)) expect(known).toContain(name);
-    const pool = { POOL_URL: 'stratum+tcp://pool.example:3333', POOL_WORKER: 'w' };
-    const env = Object.fromEntries(
-      Object.entries(environment).map(([name, value]) => [
-        name,
-        value.replace(
-          /\$\{(\w+)(?::-([^}]*)|:\?[^}]*)?\}/,
-          (_all, variable: string, fallback: string | undefined) => {
-            return pool[variable as keyof typeof pool] ?? fallback ?? '';
-          },
-        ),
-      ]),
-    );
-    const config = loadConfig('proxy', { env });
-    expect(config.stratum.listen).toEqual({ host: '0.0.0.0', port: 3333 });
-    expect(config.destinations[0]).toMatchObject({ host: 'pool.example', worker: 'w' });
+  it.each(['proxy', 'maker'] as const)('gives the %s an environment that it understands', (role) => {
+    const config = configOf(role, at(compose, 'services', role), {
+      ...{ POOL_URL: 'stratum+tcp://pool.example:3333', POOL_WORKER: 'w' },
+      MAKER_PEERS: `${'01'.repeat(32)},${'02'.repeat(32)}`,
+    });
+    expect(config.metrics).toMatchObject({ allowedHosts: [role], listen: { host: '0.0.0.0' } });
+    expect(config.chain).toMatchObject({
+      rpcUrl: 'http://bitcoin:8332',
+      auth: { type: 'password', user: 'sharestream' },
+    });
+    const [, ...ports] = /:(\d+):(\d+)$/.exec(at(compose, 'services', role, 'ports', 1) as string)!;
+    expect(ports).toEqual(Array(2).fill(String(config.metrics.listen.port)));
+    const [published] = at(compose, 'services', role, 'ports') as readonly string[];
+    const listen = 'peer' in config ? config.peer.listen : config.stratum.listen;
+    expect(published).toMatch(new RegExp(`:${listen.port}:${listen.port}$`));
+    if ('peers' in config) expect(config.peers.allow).toHaveLength(2);
+    else expect(config.destinations[0]).toMatchObject({ host: 'pool.example', worker: 'w' });
+  });
+
+  it('has its Prometheus look at both, and tell Alertmanager', () => {
+    const own = parseYaml(read('config/compose.prometheus.yml'));
+    const alertmanager = at(own, 'alerting', 'alertmanagers', 0, 'static_configs', 0, 'targets', 0);
+    expect(alertmanager).toBe('alertmanager:9093');
+    expect(at(own, 'scrape_configs', 0, 'static_configs', 0, 'targets')).toEqual(['proxy:9332']);
+    expect(at(own, 'scrape_configs', 1, 'dns_sd_configs', 0)).toMatchObject({
+      names: ['maker'],
+      port: '9333',
+    });
+    const rules = at(own, 'rule_files', 0) as string;
+    const mounts = at(compose, 'services', 'prometheus', 'volumes') as readonly string[];
+    expect(mounts).toContain(`./prometheus:${rules.replace('/rules/*.yml', '')}:ro`);
+    const config = configOf('proxy', at(compose, 'services', 'proxy'), {
+      ...{ POOL_URL: 'stratum+tcp://pool.example:3333', POOL_WORKER: 'w' },
+    });
     const scraped = at(
       parseYaml(read('config/prometheus/prometheus.yml')),
       'scrape_configs',
@@ -105,6 +157,68 @@ describe('config/compose.yaml', () => {
     expect(at(scraped, 'targets')).toEqual([
       `${config.metrics.allowedHosts[0]}:${config.metrics.listen.port}`,
     ]);
+  });
+});
+
+describe('what home servers install', () => {
+  const { version } = JSON.parse(read('package.json')) as { version: string };
+
+  it('is a proxy at Umbrel, behind its own page of login', () => {
+    const app = parseYaml(read('config/umbrel/umbrel-app.yml'));
+    const compose = parseYaml(read('config/umbrel/docker-compose.yml'));
+    const known = [
+      ...['manifestVersion', 'id', 'category', 'name', 'version', 'tagline', 'description', 'developer'],
+      ...['website', 'dependencies', 'repo', 'support', 'port', 'path', 'gallery', 'releaseNotes'],
+      ...['defaultUsername', 'defaultPassword', 'submitter', 'submission'],
+    ];
+    expect(Object.keys(app).toSorted()).toEqual(known.toSorted());
+    expect(app).toMatchObject({ manifestVersion: '1', version, dependencies: ['bitcoin'] });
+    const proxy = at(compose, 'services', 'proxy');
+    const { APP_HOST, APP_PORT } = at(compose, 'services', 'app_proxy', 'environment') as Env;
+    expect(APP_HOST).toBe(`${at(app, 'id') as string}_proxy_1`);
+    expect(at(proxy, 'image')).toBe(`sharestream:${version}`);
+    const given = [...JSON.stringify(compose).matchAll(/\$\{(\w+)/g)].map(([, name]) => name!);
+    const umbrel = {
+      ...{ DEVICE_DOMAIN_NAME: 'umbrel.local', APP_BITCOIN_NODE_IP: '10.21.21.8', APP_DATA_DIR: '/a' },
+      ...{ APP_BITCOIN_RPC_PORT: '8332', APP_BITCOIN_DATA_DIR: '/b' },
+    };
+    for (const name of given) expect(Object.keys(umbrel)).toContain(name);
+    const config = configOf('proxy', proxy, umbrel, 'config/umbrel/data/proxy.toml');
+    expect(config.metrics).toMatchObject({
+      listen: { port: Number(APP_PORT) },
+      allowedHosts: [APP_HOST, 'umbrel.local'],
+    });
+    expect(at(proxy, 'ports')).toEqual([`${config.stratum.listen.port}:${config.stratum.listen.port}`]);
+    const [mount] = at(proxy, 'volumes') as readonly string[];
+    expect(mount).toBe(`\${APP_DATA_DIR}/data:${config.dataDir}`);
+    expect(at(proxy, 'command', 2)).toBe(`${config.dataDir}/proxy.toml`);
+  });
+
+  it('is one at Start9, which checks its health and backs its ledger up', () => {
+    const manifest = parseYaml(read('config/start9/manifest.yaml'));
+    expect(manifest).toMatchObject({
+      id: 'sharestream',
+      version,
+      license: 'mit',
+      'min-os-version': '0.3.5',
+    });
+    const script = at(manifest, 'main', 'args', 1) as string;
+    const environment = Object.fromEntries(
+      [...script.matchAll(/(SHARESTREAM_\w+)=([^ ;]+)/g)].map(([, name, value]) => [name!, value!]),
+    );
+    const config = configOf('proxy', { environment }, {}, 'config/start9/proxy.toml');
+    expect(config.dataDir).toBe(at(manifest, 'main', 'mounts', 'main'));
+    expect(at(manifest, 'volumes', 'main', 'type')).toBe('data');
+    for (const of of ['create', 'restore'])
+      expect(at(manifest, 'backup', of, 'mounts', 'main')).toBe(at(manifest, 'backup', of, 'args', 3));
+    const { port } = config.metrics.listen;
+    expect(at(manifest, 'interfaces', 'page', 'lan-config', '443', 'internal')).toBe(String(port));
+    expect(at(manifest, 'health-checks', 'main', 'args', 1)).toContain(`:${port}/healthz`);
+    const stratum = String(config.stratum.listen.port);
+    expect(at(manifest, 'interfaces', 'stratum', 'lan-config', stratum, 'internal')).toBe(stratum);
+    expect(script).toContain(
+      `node ${(read('Dockerfile').match(/ENTRYPOINT \["node", "(.*)"\]/) ?? [])[1]} proxy`,
+    );
   });
 });
 
@@ -207,7 +321,11 @@ describe('Dockerfile', () => {
 
   it('builds in one stage and runs in another, as nobody special', () => {
     const stages = lines.filter((line) => line.startsWith('FROM '));
-    expect(stages).toEqual(['FROM node:24-bookworm-slim AS build', 'FROM node:24-bookworm-slim']);
+    expect(stages).toEqual([`FROM --platform=$BUILDPLATFORM $\{BASE} AS build`, `FROM $\{BASE}`]);
+    // The Node that is tested, by the digest of all its machines.
+    const { devDependencies } = JSON.parse(read('package.json')) as { devDependencies: { node: string } };
+    const base = /^ARG BASE=node:([\d.]+)-bookworm-slim@sha256:[0-9a-f]{64}$/m.exec(lines.join('\n'));
+    expect(base?.[1]).toBe(devDependencies.node);
     expect(lines).toContain('USER node');
     expect(lines.lastIndexOf('USER node')).toBeGreaterThan(lines.indexOf(stages[1]!));
     expect(lines).toContain('STOPSIGNAL SIGTERM');

@@ -1,5 +1,5 @@
 /**
- * The YAML our own files use: block maps and lists, flow lists, quoted and plain scalars, block scalars,
+ * The YAML our own files use: block maps and lists, flow lists, the empty map, quoted and plain scalars, block scalars,
  * comments.
  */
 export type Yaml = string | readonly Yaml[] | { readonly [key: string]: Yaml };
@@ -113,7 +113,7 @@ class YamlReader {
 }
 
 function keyOf(text: string): { readonly key: string; readonly rest: string } | undefined {
-  const match = /^([A-Za-z_][\w.-]*):(?: (.*))?$/.exec(text);
+  const match = /^(\w[\w.-]*):(?: (.*))?$/.exec(text);
   return match === null ? undefined : { key: match[1]!, rest: withoutComment((match[2] ?? '').trim()) };
 }
 
@@ -122,6 +122,7 @@ function withoutComment(text: string): string {
 }
 
 function scalar(text: string, number: number): Yaml {
+  if (text === '{}') return {};
   const plain = withoutComment(text);
   if (plain.startsWith('[')) {
     if (!plain.endsWith(']')) throw new Error(`line ${number}: unclosed list`);

@@ -52,6 +52,8 @@ export async function buildImage(instructions: readonly Instruction[], deps: Ima
       stages.set(name, stage);
       continue;
     }
+    // What is before the first stage is for its FROM: the base, which is the machine here.
+    if (stage === undefined && word === 'ARG') continue;
     if (stage === undefined) throw new Error(`${word} before FROM`);
     if (word === 'COPY') copy(rest, stage, stages);
     else if (word === 'RUN')
