@@ -273,6 +273,9 @@ export const ERROR_TABLE = {
   key_file_missing: {
     hint: 'put the backup of the keys there, or make fresh ones with `sharestream keys new`: a daemon never makes up another node id',
   },
+  node_key_in_use: {
+    hint: 'put keys.node_number and keys.seed_file back as they were, let every contract end (`channel list`), then change the node key',
+  },
   output_refused: {
     hint: 'name a new file on a disk that keeps file modes: what only its owner may read is never written over',
   },

@@ -38,10 +38,11 @@ export function publicKeysOf(
   seed: Uint8Array,
   network: NetworkName,
   channelIndex: ChannelIndex,
+  nodeNumber = 0,
 ): PublicKeys {
   const { params } = NETWORKS[network];
   const root = BIP32Factory(ecc).fromSeed(seed, params);
-  const signer = new SeedSigner({ seed, network, channelIndex });
+  const signer = new SeedSigner({ seed, network, channelIndex, nodeNumber });
   const roles = ['node', 'wallet', ...Object.keys(CHANNEL_ROLE_BRANCH)] as KeyRole[];
   const keys = roles.map((role): PublicKeyRow => {
     const { path } = signer.origin(role);

@@ -70,6 +70,8 @@ export type SeedSignerOptions = {
   readonly network: NetworkName;
   /** Index of the channel whose keys these are, never used for two channels. */
   readonly channelIndex?: ChannelIndex;
+  /** Which of its node keys is in use; 0 is the first. */
+  readonly nodeNumber?: number;
   /**
    * Auxiliary randomness of BIP340 signatures, which protects the key of a device that leaks or errs. Left
    * out, they have none and are deterministic.
@@ -91,7 +93,7 @@ export function schnorrSignature(digest: Uint8Array, privateKey: Uint8Array, aux
  *
  * | role | path |
  * |---|---|
- * | node | `m/7363'/0'` |
+ * | node | `m/7363'/0'`; of a node number above 0 `m/7363'/8'/number'` |
  * | channel | `m/7363'/1'/index'` |
  * | refund | `m/7363'/2'/index'` |
  * | bond | `m/7363'/3'/index'` |
@@ -163,8 +165,8 @@ export class SeedSigner implements Signer {
   }
 
   #path(role: KeyRole): string {
-    const { network, channelIndex = 0 } = this.#options;
-    if (role === 'node') return "m/7363'/0'";
+    const { network, channelIndex = 0, nodeNumber = 0 } = this.#options;
+    if (role === 'node') return nodeNumber === 0 ? "m/7363'/0'" : `m/7363'/8'/${nodeNumber}'`;
     if (role === 'wallet') return `m/84'/${coinTypeOf(network)}'/0'/0/0`;
     const steps = stepsOfIndex(channelIndex).map((step) => `${step}'`);
     return `m/7363'/${CHANNEL_ROLE_BRANCH[role]}'/${steps.join('/')}`;

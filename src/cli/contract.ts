@@ -107,7 +107,10 @@ async function askAll(options: ParsedOptions, io: CommandIo): Promise<Asked> {
   if (sell === undefined || chain === undefined)
     throw new CodedError('config_invalid', 'sell.floor_price is missing: the least you sell for');
   const times = timesOf(options, sell);
-  const signer = new SeedSigner({ seed: loadSeed(keys.seedFile), network, random: systemRandom });
+  const signer = new SeedSigner({
+    ...{ seed: loadSeed(keys.seedFile), network, random: systemRandom },
+    nodeNumber: keys.nodeNumber,
+  });
   const tools = { network, signer, timers: systemTimers, auditorNodeId: auditor?.nodeId };
   const source = chainSource(network, chain, silentLogger);
   const values = new HashValues({ chain: source, log: silentLogger });

@@ -65,7 +65,7 @@ export const keysCommand: Command = {
   },
 };
 
-type KeyPlace = { readonly file: string; readonly network: NetworkName };
+type KeyPlace = { readonly file: string; readonly network: NetworkName; readonly nodeNumber: number };
 
 /** Where the daemon of a role has its keys, or what `--file` says. Throws `usage`, and as `loadConfig`. */
 function placeOf(role: string | undefined, options: ParsedOptions, io: CommandIo): KeyPlace {
@@ -74,7 +74,7 @@ function placeOf(role: string | undefined, options: ParsedOptions, io: CommandIo
     if (file === undefined) {
       throw new CodedError('usage', 'say whose keys: proxy or maker, with its --config, or --file FILE');
     }
-    return { file, network: networkOf(options) };
+    return { file, network: networkOf(options), nodeNumber: 0 };
   }
   if (role !== 'proxy' && role !== 'maker' && role !== 'auditor')
     throw new CodedError('usage', 'say which role: proxy, maker or auditor');
@@ -87,7 +87,7 @@ function placeOf(role: string | undefined, options: ParsedOptions, io: CommandIo
     ...(config === undefined ? {} : { file: config }),
     env: io.env,
   });
-  return { file: keys.seedFile, network };
+  return { file: keys.seedFile, network, nodeNumber: keys.nodeNumber };
 }
 
 /** @param isOfDaemon its folder is made as the daemon makes it */
@@ -110,13 +110,18 @@ function networkOf(options: ParsedOptions): NetworkName {
   return network;
 }
 
-function show({ file, network }: KeyPlace, seed: Uint8Array, options: ParsedOptions, io: CommandIo): void {
+function show(
+  { file, network, nodeNumber }: KeyPlace,
+  seed: Uint8Array,
+  options: ParsedOptions,
+  io: CommandIo,
+): void {
   const text = options.text('channel') ?? '0';
   const index = /^[0-9]+$/.test(text) ? Number(text) : text;
   if (channelSteps(index) === undefined) {
     throw new CodedError('usage', '--channel must be an index as `channel show` prints it');
   }
-  const publicKeys = publicKeysOf(seed, network, index);
+  const publicKeys = publicKeysOf(seed, network, index, nodeNumber);
   const { nodeId, address, fingerprint, walletAccount, keys } = publicKeys;
   const rows = keys.map(({ role, path, publicKey, xpub }) => ({ role, path, public_key: publicKey, xpub }));
   const json = {

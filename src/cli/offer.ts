@@ -35,6 +35,7 @@ export const offerMake: Command = {
     const signer = new SeedSigner({
       seed: loadSeed(config.keys.seedFile),
       network: config.network,
+      nodeNumber: config.keys.nodeNumber,
       random: systemRandom,
     });
     const issuedAt = Math.floor(Date.now() / 1000);

@@ -51,7 +51,7 @@ type CommonValues = {
   readonly ledger: LedgerValues;
   readonly log: ProxyConfig['log'];
   readonly metrics: { readonly listen: HostPort; readonly allowedHosts: readonly string[] };
-  readonly keys: { readonly seedFile: string | undefined };
+  readonly keys: { readonly seedFile: string | undefined; readonly nodeNumber: number };
 };
 
 type CommonConfig = Pick<ProxyConfig, 'network' | 'dataDir' | 'ledger' | 'log' | 'metrics' | 'keys'>;
@@ -69,7 +69,7 @@ export function commonOf(values: CommonValues, context: Context): CommonConfig {
     ledger,
     log,
     metrics,
-    keys: { seedFile, isNamed: keys.seedFile !== undefined },
+    keys: { seedFile, isNamed: keys.seedFile !== undefined, nodeNumber: keys.nodeNumber },
   };
 }
 

@@ -5,6 +5,7 @@ import {
   DURATION,
   FEE_RATE,
   HTTP_URL,
+  INTEGER,
   LISTEN,
   listOf,
   NAME,
@@ -111,6 +112,11 @@ export const KEYS = section('Keys of this node.', {
   seedFile: optional(SECRET_PATH, '/etc/sharestream/seed', {
     secret: true,
     doc: 'File with the keys, 64 hex digits or a mnemonic, mode 0600; made by `sharestream keys new`. Default: `seed` in data_dir.',
+  }),
+  nodeNumber: option(INTEGER, 0, {
+    min: 0,
+    max: 2 ** 31 - 1,
+    doc: 'Which node key of the seed is used. One more is another node id, with the same keys of money; refused while a contract runs.',
   }),
 });
 

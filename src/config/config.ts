@@ -33,7 +33,7 @@ type CommonConfig = {
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
   readonly metrics: { readonly listen: HostPort; readonly allowedHosts: readonly string[] };
   /** Absolute; the file may not exist yet. Named: the configuration says where it is. */
-  readonly keys: { readonly seedFile: string; readonly isNamed: boolean };
+  readonly keys: { readonly seedFile: string; readonly isNamed: boolean; readonly nodeNumber: number };
 };
 
 /** The program of an auditor, as both sides of contracts reach it. */

@@ -9,7 +9,7 @@ import { orNotOffered, readInteger, readRecord, readText } from '../chain/rpc-fi
 import { trucPolicyOf } from '../chain/truc.ts';
 import { loadSeed } from '../channel/key-file.ts';
 import { SeedSigner } from '../channel/signer.ts';
-import type { ChainNodeConfig, ContractConfig, DestinationConfig } from '../config/config.ts';
+import type { ChainNodeConfig, ContractConfig, DestinationConfig, ProxyConfig } from '../config/config.ts';
 import { silentLogger } from '../log/logger.ts';
 import { upstreamOptions } from '../mining/upstream-options.ts';
 import { accessTo } from '../operator/chain-access.ts';
@@ -242,13 +242,16 @@ function skewOf(check: string, timeSeconds: number, nowMs: number): Diagnosis[] 
 /** The maker of the contract is there, is who it should be, and serves this node. */
 export async function checkMakerAnswers(
   { maker, makerNodeId }: ContractConfig,
-  { network, seedFile }: { readonly network: NetworkName; readonly seedFile: string },
+  { network, keys }: Pick<ProxyConfig, 'network' | 'keys'>,
   deps: DoctorDeps,
   signal: AbortSignal,
 ): Promise<Diagnosis[]> {
   const check = 'maker';
   const at = `${maker.host}:${maker.port}`;
-  const signer = new SeedSigner({ seed: loadSeed(seedFile), network, random: systemRandom });
+  const signer = new SeedSigner({
+    ...{ seed: loadSeed(keys.seedFile), network, random: systemRandom },
+    nodeNumber: keys.nodeNumber,
+  });
   const { timers } = deps;
   const link = { ...DEFAULT_TRANSPORT, ...maker, connectTimeoutMs: CALL_MS, signal };
   const peer = new RpcPeer(await connectPeer(link, { timers }), DEFAULT_RPC, { timers, log: silentLogger });

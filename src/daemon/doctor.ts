@@ -44,14 +44,13 @@ function checksOf(
     return { name: `upstream ${row.name}`, run: (signal) => checkUpstream(row, deps, signal) };
   });
   const { contract } = config;
-  const seedFile = config.keys.seedFile;
   const maker: Check[] =
     contract === undefined
       ? []
       : [
           {
             name: 'maker',
-            run: (signal) => checkMakerAnswers(contract, { network, seedFile }, deps, signal),
+            run: (signal) => checkMakerAnswers(contract, config, deps, signal),
           },
         ];
   return [...local, ...asked, ...pools, ...maker];

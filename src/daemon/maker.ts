@@ -47,7 +47,7 @@ import { makerApi } from './maker-api.ts';
 import { makerLine } from './maker-line.ts';
 import { type MakerParts, makerSources } from './maker-metrics.ts';
 import { ownWorkOf, poolSources } from './maker-pools.ts';
-import { openKeys } from './node-keys.ts';
+import { assertNodeKeyFits, openKeys } from './node-keys.ts';
 import { startPage } from './page.ts';
 import { pageOf } from './page-files.ts';
 import { makerChecks } from './readiness.ts';
@@ -109,6 +109,7 @@ async function build(
   const { ledger, upkeep, unusable, token } = opened;
   undo.defer(() => opened.close());
   if (unusable === undefined) stats = () => ledger.stats;
+  await assertNodeKeyFits(ledger, signer);
   durability.start();
   undo.defer(() => durability.stop());
   const kernelKind = await chooseKernelKind(join(config.dataDir, KERNEL_CACHE), { log });

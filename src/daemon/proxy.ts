@@ -37,7 +37,7 @@ import { makeDataDir } from './data-dir.ts';
 import { watchDescriptors } from './descriptors.ts';
 import { Durability, type DurabilityLevel, IDLE } from './durability.ts';
 import { joinFleet } from './fleet-news.ts';
-import { openKeys } from './node-keys.ts';
+import { assertNodeKeyFits, openKeys } from './node-keys.ts';
 import { laterPart, PATIENCE_MS, startPage } from './page.ts';
 import { pageOf } from './page-files.ts';
 import { proxyApi } from './proxy-api.ts';
@@ -117,6 +117,7 @@ async function build(
   const { ledger, meters, kernel } = memory;
   // In the place of one that cannot be used stands one that keeps nothing, which is what it is for.
   if (memory.unusable === undefined) stats = () => ledger.stats;
+  await assertNodeKeyFits(ledger, signer);
   const contracts = new RunningContracts(config.sell);
   const parts = {
     ...{ config, meters, ledger, clock, signer, contracts, waiting: [] },

@@ -24,6 +24,8 @@ export type ChannelAccess = {
   /** In the place of a file, where the configuration says so. */
   readonly postgres: LedgerPlace['postgres'];
   readonly keyFile: string | undefined;
+  /** Which node key of it is used, where the configuration says another than the first. */
+  readonly nodeNumber?: number;
   readonly chain: ChainConfig | undefined;
   /** Undefined without a configuration: then the records say. */
   readonly network: NetworkName | undefined;
@@ -53,6 +55,7 @@ export function channelAccess(options: AccessOptions): ChannelAccess {
     ledgerFile: named.ledgerFile ?? ledgerPlaceOf(config).path,
     postgres: named.ledgerFile === undefined ? config.ledger.postgres : undefined,
     keyFile: named.keyFile ?? config.keys.seedFile,
+    nodeNumber: config.keys.nodeNumber,
     chain: named.chain ?? config.chain,
     network: config.network,
     daemon: { url: urlOf(config.metrics.listen), dataDir },
@@ -118,7 +121,10 @@ export function signerOf(access: ChannelAccess, network: NetworkName): SeedSigne
   if (access.keyFile === undefined) {
     throw new CodedError('usage', 'say where the keys are: --config FILE or --keys FILE');
   }
-  return new SeedSigner({ seed: loadSeed(access.keyFile), network, random: systemRandom });
+  return new SeedSigner({
+    ...{ seed: loadSeed(access.keyFile), network, random: systemRandom },
+    ...(access.nodeNumber === undefined ? {} : { nodeNumber: access.nodeNumber }),
+  });
 }
 
 /** Undefined where no node is named. The caller closes it. */

@@ -62,7 +62,7 @@ type StatusDocument = {
   components: { schemas: Readonly<Record<string, object>> };
 };
 
-/** The client of `status`, which asks any daemon: from the documents of all of them, by a public generator. */
+/** The client of `status`, which asks any daemon: from all their documents, by a public generator. */
 async function statusClient(): Promise<string> {
   const documents = Object.entries(OPERATIONS).map(([daemon, operations]) => {
     const prefix = `${daemon.slice(0, 1).toUpperCase()}${daemon.slice(1)}`;

@@ -1,6 +1,6 @@
 /**
- * The YAML our own files use: block maps and lists, flow lists, the empty map, quoted and plain scalars, block scalars,
- * comments.
+ * The YAML our own files use: block maps and lists, flow lists, the empty map, quoted and plain scalars,
+ * block scalars, comments.
  */
 export type Yaml = string | readonly Yaml[] | { readonly [key: string]: Yaml };
 

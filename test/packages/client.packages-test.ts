@@ -1,6 +1,9 @@
 import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/load.ts';
+import { startMaker } from '../../src/daemon/maker.ts';
+import { silentLogger } from '../../src/log/logger.ts';
 import { AllDaemons } from '../daemon/all-daemons.ts';
 import { ROOT } from '../source-tree.ts';
 import { NODE_PATH, Place } from './installed.ts';
@@ -61,9 +64,17 @@ console.log(
 );
 `;
 
+const daemons = new AllDaemons();
+let stopMaker: () => Promise<void>;
+beforeAll(async () => {
+  stopMaker = await daemons.start();
+  await daemons.comes('proxy', 'contract_state{state="live"}', 1);
+  await daemons.comes('maker', 'channel_updates_total{result="signed"}', 2);
+});
+afterAll(() => daemons.close());
+
 describe('a client that a public generator makes from the documents', () => {
   const place = new Place();
-  const daemons = new AllDaemons();
   const run = (words: readonly string[]): Promise<string> =>
     place.run(process.execPath, words, { path: NODE_PATH });
   const check = (): Promise<string> =>
@@ -76,9 +87,6 @@ describe('a client that a public generator makes from the documents', () => {
       join(place.folder, 'tsconfig.json'),
       JSON.stringify({ compilerOptions: STRICT, include: ['*.ts'] }),
     );
-    await daemons.start();
-    await daemons.comes('proxy', 'contract_state{state="live"}', 1);
-    await daemons.comes('maker', 'channel_updates_total{result="signed"}', 2);
     // From what the running daemon serves, as from the file, which is the same.
     for (const daemon of DAEMONS) {
       const served = join(place.folder, `${daemon}.json`);
@@ -89,10 +97,7 @@ describe('a client that a public generator makes from the documents', () => {
     }
     writeFileSync(join(place.folder, 'use.ts'), PROGRAM);
   });
-  afterAll(async () => {
-    await daemons.close();
-    place.remove();
-  });
+  afterAll(() => place.remove());
 
   it('has types that TypeScript checks, and that refuse what no answer has', async () => {
     expect(await check()).toBe('');
@@ -121,5 +126,20 @@ describe('a client that a public generator makes from the documents', () => {
         ['peer', true],
       ],
     });
+  });
+});
+
+describe('a maker that is started with another node key', () => {
+  it('is refused while its channel is open, and goes on with the key of before', async () => {
+    const { configFile } = daemons.stage.maker;
+    const startWith = async (nodeNumber: number): Promise<string> => {
+      const env = { SHARESTREAM_KEYS__NODE_NUMBER: String(nodeNumber) };
+      const maker = await startMaker(loadConfig('maker', { file: configFile, env }), silentLogger);
+      await maker.close();
+      return String(maker.ready['node_id']);
+    };
+    await stopMaker();
+    await expect(startWith(1)).rejects.toMatchObject({ code: 'node_key_in_use' });
+    expect(await startWith(0)).toMatch(/^[0-9a-f]{64}$/);
   });
 });
