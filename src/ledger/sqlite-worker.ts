@@ -35,6 +35,8 @@ class Writer {
   /** Commits that wait for another program to let go of the file, and until they are tried again. */
   #held: CommitRequest[] = [];
   #retry: Timer | undefined;
+  /** When the first of them was tried first, ms: their commit takes from then on. */
+  #triedAtMs: number | undefined;
 
   constructor(port: MessagePort, file: SqliteFile) {
     this.#port = port;
@@ -79,7 +81,8 @@ class Writer {
   #commitHeld(): void {
     const commits = this.#held.slice(0, GROUPS_PER_COMMIT);
     if (commits.length === 0) return;
-    const startMs = performance.now();
+    this.#triedAtMs ??= performance.now();
+    const startMs = this.#triedAtMs;
     try {
       if (!this.#journal.begin()) {
         this.#retry = systemTimers.after(RETRY_MS, () => {
@@ -88,6 +91,7 @@ class Writer {
         });
         return;
       }
+      this.#triedAtMs = undefined;
       this.#held = this.#held.slice(commits.length);
       const frames = commits.map(({ buffer, size }) => new Uint8Array(buffer, 0, size));
       const results = this.#journal.commit(frames, commits.at(-1)!.nowMs);

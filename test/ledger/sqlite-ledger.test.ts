@@ -10,6 +10,9 @@ import { ManualClock } from '../base/manual-clock.ts';
 import { codeOfRejection, insert, ledgerSuite, log, put } from './suite.ts';
 import { temporaryDirectory } from './temporary.ts';
 
+/** Between two tries of a writer whose file another program holds, or more. */
+const RETRY_MS = 50;
+
 const temporary = temporaryDirectory();
 let files = 0;
 const newPath = (): string => {
@@ -92,6 +95,30 @@ describe('the file', () => {
     expect(await ledger.get('stream', 'a')).toBe('2');
     await ledger.close();
     expect((await verifyLedger(path)).ok).toBe(true);
+  });
+
+  it('counts the time that another program held the file as time of the commit', async () => {
+    const path = newPath();
+    const seconds: number[] = [];
+    const ledger = await openSqliteLedger(
+      { path },
+      { log: silentLogger, observeCommit: (each) => seconds.push(each) },
+    );
+    await ledger.append([put('a', '1')]);
+    const other = new DatabaseSync(path);
+    other.exec('BEGIN IMMEDIATE');
+    const written = ledger.appendNow([put('a', '2')]);
+    // Answered behind the write: that was tried before.
+    await ledger.get('stream', 'a');
+    const triedMs = performance.now();
+    while (performance.now() - triedMs < 4 * RETRY_MS) await ledger.get('stream', 'a');
+    other.exec('COMMIT');
+    other.close();
+    await written;
+    expect(seconds.at(-1)).toBeGreaterThan((3 * RETRY_MS) / 1000);
+    await ledger.appendNow([put('a', '3')]);
+    expect(seconds).toHaveLength(3);
+    await ledger.close();
   });
 
   it('is closed also while another program holds it: what waits is refused', async () => {
