@@ -76,7 +76,7 @@ export function makerSources(parts: ScrapedParts): MetricSources<'maker'> {
       signed: contracts().reduce((sum, row) => sum + Math.max(0, row.n), 0),
     }),
     contracts_without_work: () =>
-      contracts().filter(({ connected, work }) => connected && work?.isDown === true).length,
+      contracts().filter((row) => row.connected && needsPeer(row) && row.work?.isDown === true).length,
     ...contractSeries(() => makerFigures(contracts(), maker)),
     ...marketSources(maker),
     market_peer_up: () => [...contracts(), ...maker.metering].filter((row) => row.connected).length,

@@ -253,7 +253,7 @@ export const CATALOGUE = {
   },
   contracts_without_work: {
     type: 'gauge',
-    help: "Contracts of connected miners for which none of the maker's pools gives work.",
+    help: "Contracts of connected miners, not yet closing, for which none of the maker's pools gives work.",
     roles: MAKER,
   },
   upstream_sessions: {

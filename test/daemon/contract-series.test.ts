@@ -85,3 +85,34 @@ it('a maker says how its contracts stand once a scrape', async () => {
   }
   await world.stop();
 });
+
+it.each([
+  ['open', 1],
+  ['closing', 0],
+] as const)(
+  'of a connected contract that is %s %i are without work, while no pool gives any',
+  async (channel, count) => {
+    const world = new World();
+    await world.open();
+    const rows = world.maker.status.map((row) => ({
+      ...row,
+      channel,
+      connected: true,
+      work: { isDown: true },
+    }));
+    const maker = new Proxy(world.maker, {
+      get: (target, name) => {
+        const value: unknown = name === 'status' ? rows : Reflect.get(target, name, target);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+    const parts = { maker, ledger: world.makerLedger, upkeep: undefined, part: undefined };
+    const sound = {
+      closing: { reason: undefined, ladderCount: 0 },
+      durability: { level: 'sound' },
+    } as const;
+    const metrics = createMetrics({ role: 'maker', build }, () => makerSources({ ...parts, ...sound }));
+    expect(await metrics.text()).toContain(`${METRIC_PREFIX}contracts_without_work ${count}\n`);
+    await world.stop();
+  },
+);

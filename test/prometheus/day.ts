@@ -169,6 +169,7 @@ async function playSelling(script: Script, sold: Selling): Promise<void> {
       ['DaemonDown', 'maker'],
       ['UnsignedExposureHigh', 'proxy'],
       ['PeerAway', 'proxy'],
+      ['PeerAway', 'maker'],
       ['MinersDropped', 'proxy'],
       ['HashrateDropped', 'proxy'],
       ['RejectRatioHigh', 'proxy'],
@@ -195,6 +196,7 @@ function playNode(script: Script, { node }: Selling): Promise<void> {
       ['ChainTipOld', 'proxy'],
       ['ChainStalled', 'proxy'],
     ],
+    mayFire: [['ChainNodeDown', 'second-watch']],
     cause: () => node.close(),
     step: 'start the node, or name another',
     mend: () => node.open(),
@@ -230,6 +232,11 @@ async function playExpiry(script: Script, { stage, blocks, proxy }: Selling): Pr
       ['ChainStalled', 'proxy'],
       ['LadderClosing', 'second-watch'],
       ['ChannelUnserved', 'spoiled'],
+      // So many blocks at once are a whole day of the chain.
+      ['LeavingPays', 'proxy'],
+      ['LeavingPays', 'maker'],
+      // Until the maker closes, its pool is busy with them.
+      ['MakerWithoutWork', 'maker'],
     ],
     // All at once: otherwise a close that is due earlier were in a block before anybody sees it.
     cause: () => {
@@ -299,7 +306,10 @@ async function playOwn(
   await script.play({
     name: 'the pool gives no new work',
     fires: [['JobStale', 'own']],
-    mayFire: [['UpstreamDown', 'own']],
+    mayFire: [
+      ['UpstreamDown', 'own'],
+      ['RejectRatioHigh', 'own'],
+    ],
     cause: () => {
       isTold = false;
     },
@@ -314,6 +324,7 @@ async function playOwn(
     mayFire: [
       ['MinersLetGo', 'own'],
       ['JobStale', 'own'],
+      ['RejectRatioHigh', 'own'],
     ],
     cause: () => {
       pool.faults.refusing = true;
@@ -352,6 +363,7 @@ async function playSpoiled(
     name: 'a proxy starts on a spoiled ledger, at a wrong hour, with a slow kernel',
     fires: [
       ['CloseOnly', 'spoiled'],
+      ['LedgerError', 'spoiled'],
       ['ChannelUnserved', 'spoiled'],
       ['ClockWrong', 'spoiled'],
       ['KernelFallback', 'spoiled'],
@@ -360,8 +372,11 @@ async function playSpoiled(
       await spoiled.start(fastClock(2, Date.now() - 1_000_000).env());
       prometheus.add(spoiled.target);
     },
-    step: 'put a backup in the place of the ledger, set the clock, run the right Node',
-    mend: () => spoiled.kill(),
+    step: 'take it out of the scrape, and set up another: a backup, the right hour, the right Node',
+    mend: async () => {
+      await prometheus.remove(spoiled.target);
+      await spoiled.kill();
+    },
   });
 }
 
@@ -434,6 +449,8 @@ async function playWatch(
         });
       }
       holding = holdDescriptors(watch, () => isHeld);
+      // Awaited where it is mended.
+      holding.catch(() => {});
     },
     step: 'do what the log says, raise LimitNOFILE',
     mend: async () => {

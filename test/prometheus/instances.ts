@@ -37,10 +37,11 @@ const POOL_DIFFICULTY = 2 * SHARE_DIFFICULTY;
 const STEP_HASHES = 2n ** 16n;
 /** So many that the day is over before they are. */
 const EXPIRY_BLOCKS = 450;
-const BLOCK_MS = 1_000;
+/** Seldom enough that few shares are late for a block, and often enough for `BLOCK_INTERVAL`. */
+const BLOCK_MS = 3_000;
 /** Of a block: one is made in a moment. */
 const BITS = compactOfTarget((1n << 256n) / 2n ** 14n);
-const START_MS = 60_000;
+const START_MS = 180_000;
 const DEPS = { clock: systemClock, random: systemRandom, log: silentLogger };
 
 /** A daemon of the day, as a process that is started and ended. */

@@ -27,6 +27,7 @@ export class Prometheus {
   readonly #url: string;
   readonly #targetsFile: string;
   readonly #targets = new Map<string, Target>();
+  readonly #gone = new Set<string>();
 
   private constructor(url: string, targetsFile: string) {
     this.#url = url;
@@ -83,6 +84,16 @@ export class Prometheus {
     this.#write();
   }
 
+  /** Resolves when it is scraped no more: what it had ends with it. */
+  async remove({ instance }: Target): Promise<void> {
+    this.#gone.add(instance);
+    this.#write();
+    await until(`the end of ${instance} at Prometheus`, async () =>
+      (await this.query(`up{instance="${instance}"}`)).length === 0 ? true : undefined,
+    );
+  }
+
+  /** All there were. */
   get targets(): readonly Target[] {
     return [...this.#targets.values()];
   }
@@ -113,7 +124,8 @@ export class Prometheus {
 
   /** At once for who reads it: a part of the list would be another list. */
   #write(): void {
-    const groups = this.targets.map(({ instance, role, url }) => ({
+    const present = this.targets.filter(({ instance }) => !this.#gone.has(instance));
+    const groups = present.map(({ instance, role, url }) => ({
       targets: [new URL(url).host],
       labels: { instance, role },
     }));

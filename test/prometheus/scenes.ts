@@ -32,9 +32,11 @@ export type Row = {
 type Window = { readonly facts: ReadonlySet<string>; readonly fromMs: number; toMs: number };
 
 /** More than the slowest machine takes. */
-const PATIENCE_MS = 90_000;
+const PATIENCE_MS = 240_000;
 /** A sample of an evaluation is as old as the evaluation is long. */
 const EVALUATION_MS = 2_000;
+/** A rate over ten minutes, for ten minutes: so long after its end something may still fire. */
+const AFTERMATH_MS = 25_000;
 const FIRING = 'ALERTS{alertstate="firing"}';
 
 const keyOf = ([alert, instance]: Fact): string => `${alert} ${instance}`.trim();
@@ -44,7 +46,6 @@ export class Script {
   readonly rows: Row[] = [];
   readonly #prometheus: Prometheus;
   readonly #windows: Window[] = [];
-  #firing: Promise<ReadonlySet<string>> | undefined;
 
   constructor(prometheus: Prometheus) {
     this.#prometheus = prometheus;
@@ -52,13 +53,16 @@ export class Script {
 
   /** Resolves when its alerts have fired and, where it is mended, are over. */
   async play(scene: Scene): Promise<void> {
-    const all = [...scene.fires, ...(scene.mayFire ?? [])].map(keyOf);
-    const window = { facts: new Set(all), fromMs: Date.now(), toMs: Number.POSITIVE_INFINITY };
-    this.#windows.push(window);
+    const awaited = scene.fires.map(keyOf);
+    const all = [...awaited, ...(scene.mayFire ?? []).map(keyOf)];
+    const fromMs = Date.now();
+    const window = { facts: new Set(awaited), fromMs, toMs: Number.POSITIVE_INFINITY };
+    const aftermath = { ...window, facts: new Set(all) };
+    this.#windows.push(window, aftermath);
     await scene.cause();
     const causedMs = Date.now();
     const fired = new Map<string, number>();
-    const awaited = scene.fires.map(keyOf);
+    // By what Prometheus recorded: one that fired for a moment, or while the cause took its time, has fired.
     await this.#until(
       () => `${scene.name}: ${awaited.filter((key) => !fired.has(key)).join(', ')} to fire`,
       (firing) => {
@@ -66,6 +70,7 @@ export class Script {
           if (firing.has(key) && !fired.has(key)) fired.set(key, Date.now() - causedMs);
         return fired.size === awaited.length;
       },
+      fromMs,
     );
     const { mend } = scene;
     const mendMs = Date.now();
@@ -83,6 +88,7 @@ export class Script {
         },
       );
       window.toMs = Date.now() + EVALUATION_MS;
+      aftermath.toMs = window.toMs + AFTERMATH_MS;
     }
     for (const fact of scene.fires) {
       const [alert, instance] = fact;
@@ -95,13 +101,16 @@ export class Script {
     }
   }
 
-  /** What fired when nothing of the script meant it, from one moment to another. */
+  /**
+   * What fired when nothing of the script meant it, from one moment to another.
+   * @param always alerts, or alerts with their instance, that may
+   */
   async unmeant(fromMs: number, toMs: number, always: ReadonlySet<string>): Promise<readonly string[]> {
     const series = await this.#prometheus.queryRange(FIRING, fromMs, toMs);
     return series.flatMap(({ metric, values }) => {
       const { alertname = '', instance = '' } = metric;
-      if (always.has(alertname)) return [];
       const key = keyOf([alertname, instance]);
+      if (always.has(alertname) || always.has(key)) return [];
       const windows = this.#windows.filter(({ facts }) => facts.has(key));
       const odd = values
         .map(([seconds]) => seconds * 1000)
@@ -112,12 +121,17 @@ export class Script {
     });
   }
 
-  async #until(what: () => string, isSo: (firing: ReadonlySet<string>) => boolean): Promise<void> {
+  /** @param fromMs has all that fired since then looked at, not only what does now */
+  async #until(
+    what: () => string,
+    isSo: (firing: ReadonlySet<string>) => boolean,
+    fromMs?: number,
+  ): Promise<void> {
     const endMs = performance.now() + PATIENCE_MS;
     await until(
       'alerts',
       async () => {
-        if (isSo(await this.#look())) return true;
+        if (isSo(await this.#look(fromMs))) return true;
         if (performance.now() > endMs) throw new Error(`${what()} took longer than ${PATIENCE_MS} ms`);
         return undefined;
       },
@@ -125,15 +139,12 @@ export class Script {
     );
   }
 
-  /** One question at a time, whoever asks. */
-  #look(): Promise<ReadonlySet<string>> {
-    this.#firing ??= this.#prometheus
-      .query(FIRING)
-      .then((all) => new Set(all.map(({ alertname = '', instance = '' }) => keyOf([alertname, instance]))))
-      .finally(() => {
-        this.#firing = undefined;
-      });
-    return this.#firing;
+  async #look(fromMs: number | undefined): Promise<ReadonlySet<string>> {
+    const seconds = fromMs === undefined ? 0 : Math.floor((Date.now() - fromMs) / 1000);
+    const all = await this.#prometheus.query(
+      seconds < 1 ? FIRING : `last_over_time(${FIRING}[${seconds}s])`,
+    );
+    return new Set(all.map(({ alertname = '', instance = '' }) => keyOf([alertname, instance])));
   }
 }
 
