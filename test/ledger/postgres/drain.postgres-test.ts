@@ -23,7 +23,7 @@ type Row = {
   readonly instance: string;
   readonly state: string;
   readonly sessions: number;
-  readonly extranonce_range: number;
+  readonly extranonce_range: number | null;
   readonly leases: readonly { readonly resource: string }[];
   readonly slices: readonly { readonly name: string }[];
   readonly if_dead: readonly {
@@ -40,8 +40,13 @@ async function command({ configFile }: FleetProxy, ...words: string[]): Promise<
   return JSON.parse(stdout) as Record<string, unknown>;
 }
 
+/** The same, once those that it is about tell of themselves: on a slow machine they may be late. */
+async function taken(proxy: FleetProxy, ...words: string[]): Promise<Record<string, unknown>> {
+  return await until(words.join(' '), () => command(proxy, ...words).catch(() => undefined));
+}
+
 async function fleetRows(proxy: FleetProxy): Promise<readonly Row[]> {
-  const { instances } = await command(proxy, 'status');
+  const { instances } = await pageOf(proxy, '/fleet');
   return instances as readonly Row[];
 }
 
@@ -95,12 +100,16 @@ it('the owner is drained under load, its channel moves, and not a share is lost'
   const asics = await fleet.asics(2, 60_000);
   await goesOn('the start', 3);
   const { contract_id: contractId } = (await fleet.bought())!;
-  const drained = await until('one has the channel', ownerNow);
+  const own = await until('all tell of themselves, and one has the channel', async () => {
+    const rows = await fleetRows(fleet.proxies[0]!);
+    const areHere = rows.length === NAMES.length && rows.every(({ state }) => state === 'here');
+    const ranges = new Set(rows.flatMap(({ extranonce_range: range }) => range ?? []));
+    return areHere && ranges.size === NAMES.length
+      ? rows.find(({ leases, slices }) => leases.length === 1 && slices.length === 1)
+      : undefined;
+  });
+  const drained = fleet.proxies.find(({ name }) => name === own.instance)!;
   const others = fleet.proxies.filter((each) => each !== drained);
-  const rows = await fleetRows(others[0]!);
-  const own = rows.find(({ instance }) => instance === drained.name)!;
-  expect(rows.map(({ instance, state }) => [instance, state])).toEqual(NAMES.map((name) => [name, 'here']));
-  expect(new Set(rows.map((row) => row.extranonce_range)).size).toBe(3);
   expect(own.if_dead).toMatchObject([{ takers: others.map(({ name }) => name) }]);
   expect(own.if_dead[0]!.taken_within_ms).toBeLessThanOrEqual(LEASE_MS + LEASE_MS / 5);
 
@@ -113,27 +122,29 @@ it('the owner is drained under load, its channel moves, and not a share is lost'
   });
 
   // Whoever is asked: it is not the one that is drained.
-  expect(await command(others[0]!, 'drain', drained.name, '--dry-run')).toMatchObject({ drains: false });
-  expect(await command(others[0]!, 'drain', drained.name)).toEqual({
-    instance: drained.name,
-    drains: true,
-  });
+  const drain = ['drain', drained.name] as const;
+  expect(await taken(others[0]!, ...drain, '--dry-run')).toMatchObject({ drains: false });
+  expect(await taken(others[0]!, ...drain)).toEqual({ instance: drained.name, drains: true });
   await until('its miners and its channel are with the others', async () => {
     const status = await fleet.statusOf(drained);
     const owner = await ownerNow();
     return status?.sessions === 0 && owner !== undefined && owner !== drained ? true : undefined;
   });
   await goesOn('the drain', 2);
-  const after = (await fleetRows(others[0]!)).find(({ instance }) => instance === drained.name);
-  expect(after).toMatchObject({ state: 'drained', sessions: 0, leases: [] });
+  await until('it is shown as drained', async () => {
+    const row = (await fleetRows(others[0]!)).find(({ instance }) => instance === drained.name);
+    return row?.state === 'drained' && row.sessions === 0 && row.leases.length === 0 ? true : undefined;
+  });
   const { items } = await pageOf(others[0]!, '/writes');
-  expect(items).toMatchObject([{ operation: 'fleet/drain', role: 'money', outcome: 'done' }]);
+  expect(items).toContainEqual(
+    expect.objectContaining({ operation: 'fleet/drain', role: 'money', outcome: 'done' }),
+  );
 
   const from = await until('one has the channel', ownerNow);
   const to = others.find((each) => each !== from)!;
   const [{ name }] = own.slices as readonly [{ readonly name: string }];
   await expect(command(to, 'move', name, drained.name)).rejects.toThrow(/wrong_status/);
-  expect(await command(to, 'move', name, to.name)).toMatchObject({ from: from.name, to: to.name });
+  expect(await taken(to, 'move', name, to.name)).toMatchObject({ to: to.name });
   await until('it has moved', async () => ((await ownerNow()) === to ? true : undefined));
   await goesOn('the move', 2);
 
