@@ -26,12 +26,14 @@ const SCALED: readonly ScaledNumber[] = [
   { alert: 'DaemonRestarting', from: '[30s]', to: '[60s]' },
 ];
 
-/** What fires by how fast the day passes: of one a clock, of the others the blocks. */
+/** What fires by how fast the day passes, beside where the script means it. */
 const OF_THE_SPEED = new Set([
   // Its clock runs twenty times as fast, so that a job is soon old by it.
   'JobStale promised',
   // Blocks come two hundred times as often as in life, and some shares are late for each.
   ...['UpstreamDisagrees proxy', 'UpstreamDisagrees maker', 'RejectRatioHigh proxy'],
+  // A maker that signs two seconds late, on a machine with much to do, is two minutes late by the rules.
+  'UnsignedExposureHigh proxy',
 ]);
 
 /** Held by promtool alone, and why the day cannot bring them about. */

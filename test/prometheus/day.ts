@@ -235,6 +235,8 @@ async function playExpiry(script: Script, { stage, blocks, proxy }: Selling): Pr
       // So many blocks at once are a whole day of the chain.
       ['LeavingPays', 'proxy'],
       ['LeavingPays', 'maker'],
+      // Its close waits for a block that does not come.
+      ['ChannelUnserved', 'proxy'],
       // Until the maker closes, its pool is busy with them.
       ['MakerWithoutWork', 'maker'],
     ],
@@ -554,6 +556,9 @@ async function playPromised(script: Script, { directory, prometheus, undo }: Day
       ['DeliveryShort', 'promised'],
       ['DeliveryShort', 'buyer'],
       ['HashrateDropped', 'promised'],
+      // Of a few shares one that is late is more than one in twenty.
+      ['UpstreamDisagrees', 'promised'],
+      ['UpstreamDisagrees', 'buyer'],
     ],
     cause: () => life.fleet.setRate(0, 0),
     step: 'bring the hashrate back, and more of it before the height of the status',
