@@ -98,12 +98,9 @@ async function build(
     ...{ stats: () => stats(), clock, timers, log: log.child({ part: 'ledger' }) },
     onChange: () => {},
   });
-  const takenOver = new TakenOver(config.ledger);
+  const takenOver = new TakenOver(config.ledger, () => durability.look());
   const opened = await openOrReplace(config, crash, log, {
-    onFailure: (error) => {
-      durability.look();
-      takenOver.onFailure(error);
-    },
+    onFailure: (error) => takenOver.onFailure(error),
     observeCommit: (seconds) => observe.ledger_commit_seconds?.(seconds),
   });
   const { ledger, upkeep, unusable, token } = opened;

@@ -104,14 +104,11 @@ async function build(
     ...{ stats: () => stats(), clock, timers, log },
     onChange: (level) => onDurability(level),
   });
-  const takenOver = new TakenOver(config.ledger);
+  const takenOver = new TakenOver(config.ledger, () => durability.look());
   const memory = await openMemory(ledgerPlaceOf(config), {
     ...{ crash, clock, timers, log, keepMs: config.ledger.keepMs },
     observeCommit: (seconds) => observers.observe?.ledger_commit_seconds(seconds),
-    onFailure: (error) => {
-      durability.look();
-      takenOver.onFailure(error);
-    },
+    onFailure: (error) => takenOver.onFailure(error),
   });
   undo.defer(() => memory.close());
   const { ledger, meters, kernel } = memory;

@@ -71,14 +71,18 @@ export class TakenOver {
   readonly due: Promise<void>;
   readonly #resolve: () => void;
   readonly #ledger: LedgerConfig;
+  readonly #look: () => void;
 
-  constructor(ledger: LedgerConfig) {
+  /** @param look is called first, whatever made the ledger fail */
+  constructor(ledger: LedgerConfig, look: () => void = () => {}) {
     this.#ledger = ledger;
+    this.#look = look;
     ({ promise: this.due, resolve: this.#resolve } = Promise.withResolvers<void>());
   }
 
   /** The ledger failed. */
   onFailure(error: CodedError): void {
+    this.#look();
     if (isTaken(error, this.#ledger)) this.#resolve();
   }
 }
