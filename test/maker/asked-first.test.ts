@@ -36,7 +36,8 @@ async function behind(askPeerMs: number): Promise<void> {
 
 it('a forced close lets the maker show a newer state first, and closes by that', async () => {
   await behind(600_000);
-  expect(await force()).toEqual({ contract: world.contractId, closing: false, asks_peer: true });
+  const { contractId: contract } = world;
+  expect(await force()).toMatchObject({ contract, dry_run: false, closing: false, asks_peer: true });
   await world.rest();
   expect(mempool()).toBe(0);
   await world.startMaker();
@@ -56,7 +57,9 @@ it('does not wait where the expiry is near, or where the maker was heard since t
   await behind(600_000);
   await world.startMaker();
   await until('current', () => world.miner.status.signed?.n === 2);
-  expect(await force()).toEqual({ contract: world.contractId, closing: true });
+  const answer = await force();
+  expect(answer).toMatchObject({ contract: world.contractId, closing: true, paid_sat: '1280' });
+  expect(answer).not.toHaveProperty('asks_peer');
   expect(mempool()).toBe(1);
 });
 
