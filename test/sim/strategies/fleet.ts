@@ -77,7 +77,9 @@ async function isHandedOver(stage: Stage): Promise<void> {
   if (isOver === undefined) return;
   await stage.held('the owner is asked to leave');
   while (!isOver() && world.time.clock.monotonicMs() < untilMs) await stage.round();
-  if (!isOver()) throw new Violation('a channel was not handed over', HANDED_OVER_MS);
+  // One that died cannot give its lease back.
+  if (!isOver() && stage.dies('miner')) await world.time.advance(LEASE_MS);
+  else if (!isOver()) throw new Violation('a channel was not handed over', HANDED_OVER_MS);
   await stage.pay(1 + random.below(2));
 }
 
@@ -137,7 +139,11 @@ export const FLEET: Readonly<Record<string, Strategy>> = {
       for (let times = 3 + stage.random.below(3); times > 0; times -= 1) await isHandedOver(stage);
       await stage.liveOut();
     },
-    judge: endsInFull,
+    judge: (stage, books) => {
+      // A maker that was down as the channel moved hears late of what was found, where each share is a block.
+      refusedNothing(stage, stage.dies('maker') ? 'late_solutions' : undefined);
+      return paidInFull(stage, books);
+    },
   },
   'owner-dies': {
     what: 'proxies die one after the other, and their machines come back as others',
