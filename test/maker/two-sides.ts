@@ -155,6 +155,8 @@ export class TwoSides {
   /** What ended a batch or a start that should not have failed. */
   #fault: unknown;
   #nonce = 0;
+  /** Until the maker has heard of the newest block. */
+  #newsUntilMs = 0;
 
   constructor(seed: number, kernel: ShareKernel, circumstances: Circumstances) {
     this.#random = new SeededRandom(seed);
@@ -273,12 +275,16 @@ export class TwoSides {
 
   #mineBlock(parent: Block, forksOneIn: number): void {
     const random = this.#random;
-    const rivals = random.once(forksOneIn) ? 2 : 1;
+    // One that is found before all heard of the one before is its rival, and no more frequent than others.
+    const isRival = this.#now <= this.#newsUntilMs;
+    if (isRival && !random.once(forksOneIn)) return;
+    const rivals = !isRival && random.once(forksOneIn) ? 2 : 1;
     this.outcome.blocks += 1;
-    if (rivals === 2) this.outcome.forks += 1;
+    if (isRival || rivals === 2) this.outcome.forks += 1;
     for (let rival = 0; rival < rivals; rival += 1) {
       const block = this.#block(parent, random.below(60_000));
       const makerMs = 1 + random.below(this.#with.blockLagMs);
+      this.#newsUntilMs = Math.max(this.#newsUntilMs, this.#now + makerMs);
       // The header may be there first.
       this.#time.timers.after(random.below(makerMs + 1), () =>
         this.#headers.set(displayHash(block.hash), block),
