@@ -119,9 +119,9 @@ export async function runDaemon(
       if (options.flag('json'))
         io.stdout.write(`${JSON.stringify({ pid: process.pid, ...daemon.ready })}\n`);
       const renewed = daemon.renewal?.then(async () => {
-        if (daemon.isStandby === true || systemClock.monotonicMs() - startMs > RENEWED_MS) attempt = 0;
-        if (daemon.isStandby === true) return;
-        await sleep(systemTimers, backoffMs(RENEW, attempt, systemRandom));
+        const { isStandby = false } = daemon;
+        if (isStandby || systemClock.monotonicMs() - startMs > RENEWED_MS) attempt = 0;
+        if (!isStandby) await sleep(systemTimers, backoffMs(RENEW, attempt, systemRandom));
       });
       const signal = await Promise.race([stopped, ...(renewed === undefined ? [] : [renewed])]);
       log.info({ signal: signal ?? null }, signal === undefined ? 'starting anew' : 'stopping');

@@ -1,4 +1,4 @@
-import { dataDir, KEYS, LEDGER, LOG, metricsSection, NETWORK } from './common-options.ts';
+import { AUDITOR_LEDGER, dataDir, KEYS, LOG, metricsSection, NETWORK } from './common-options.ts';
 import { option, optional, section } from './options.ts';
 import { AUDITOR_KEY_EXAMPLE } from './stake-options.ts';
 import { ENDPOINT, hex, LISTEN, listOf } from './values.ts';
@@ -7,7 +7,7 @@ import { ENDPOINT, hex, LISTEN, listOf } from './values.ts';
 export const AUDITOR_OPTIONS = {
   network: NETWORK,
   dataDir: dataDir('auditor'),
-  ledger: LEDGER,
+  ledger: AUDITOR_LEDGER,
   log: LOG,
   peer: section('Where both sides of contracts connect.', {
     listen: option(LISTEN, '127.0.0.1:7334', { doc: 'Address and port for peers; always encrypted.' }),

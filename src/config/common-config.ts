@@ -42,7 +42,8 @@ type LedgerValues = {
   readonly passwordFile: string | undefined;
   readonly tlsCaFile: string | undefined;
   readonly singleServer: boolean;
-  readonly standby: number | undefined;
+  /** None of a proxy's. */
+  readonly standby?: number | undefined;
 };
 
 type CommonValues = {

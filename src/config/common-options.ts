@@ -48,18 +48,25 @@ export const LEDGER = section('The ledger: a file in data_dir, or a PostgreSQL.'
   tlsCaFile: optional(PATH, '/etc/sharestream/postgres-ca.pem', {
     doc: "Certificates (PEM) to trust there instead of the system's.",
   }),
-  standby: optional(DURATION, '5s', {
-    min: '1s',
-    max: '10m',
-    doc: 'Two machines have the keys and the instance of this daemon: one works, the other takes over once it is silent for so long.',
-  }),
   singleServer: option(BOOLEAN, false, {
     doc: 'Take a PostgreSQL without a synchronous standby: with that one server all is lost, what was acknowledged too.',
   }),
 });
 
+const STANDBY = {
+  standby: optional(DURATION, '5s', {
+    min: '1s',
+    max: '10m',
+    doc: 'Two machines have the keys and the instance of this daemon: one works, the other takes over once it is silent for so long.',
+  }),
+};
+
 /** Of a daemon that seals evidence. */
 export const SEALED_LEDGER = section(LEDGER.doc, { ...LEDGER.rows, ...live({ keep: LEDGER.rows.keep }) });
+
+/** Of daemons that can be kept twice; several proxies have `contract.lease`. */
+export const MAKER_LEDGER = section(LEDGER.doc, { ...SEALED_LEDGER.rows, ...STANDBY });
+export const AUDITOR_LEDGER = section(LEDGER.doc, { ...LEDGER.rows, ...STANDBY });
 
 export const FEE_RATE_OPTION = option(FEE_RATE, '5 sat/vB', {
   min: '1 sat/vB',

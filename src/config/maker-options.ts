@@ -6,10 +6,10 @@ import {
   dataDir,
   KEYS,
   LOG,
+  MAKER_LEDGER,
   metricsSection,
   NETWORK,
   RPC_URL,
-  SEALED_LEDGER,
 } from './common-options.ts';
 import { POOL } from './destination-options.ts';
 import { option, optional, section } from './options.ts';
@@ -22,7 +22,7 @@ export const MAKER_OPTIONS = {
   network: NETWORK,
   dataDir: dataDir('maker'),
   closeDir: closeDir('the refund'),
-  ledger: SEALED_LEDGER,
+  ledger: MAKER_LEDGER,
   log: LOG,
   peer: section('Where the miners of contracts connect.', {
     listen: option(LISTEN, '127.0.0.1:7333', { doc: 'Address and port for peers; always encrypted.' }),

@@ -47,7 +47,7 @@ export type MemoryDeps = {
   /** How long sealed evidence is kept. */
   readonly keepMs: number;
   /** Called once, when the ledger has failed. */
-  readonly onFailure: (error: CodedError) => void;
+  readonly onFailure: () => void;
 };
 
 /**

@@ -52,7 +52,6 @@ import { RuleTaking } from './rule-taking.ts';
 import { RunningContracts } from './running-contracts.ts';
 import { contractDestination, contractsOf, Selling } from './selling.ts';
 import type { DaemonLog } from './shared-metrics.ts';
-import { TakenOver } from './standby.ts';
 import { sayStatus } from './status-line.ts';
 import { systemView } from './system-view.ts';
 import { takeActions } from './take-action.ts';
@@ -104,11 +103,10 @@ async function build(
     ...{ stats: () => stats(), clock, timers, log },
     onChange: (level) => onDurability(level),
   });
-  const takenOver = new TakenOver(config.ledger, () => durability.look());
   const memory = await openMemory(ledgerPlaceOf(config), {
     ...{ crash, clock, timers, log, keepMs: config.ledger.keepMs },
     observeCommit: (seconds) => observers.observe?.ledger_commit_seconds(seconds),
-    onFailure: (error) => takenOver.onFailure(error),
+    onFailure: () => durability.look(),
   });
   undo.defer(() => memory.close());
   const { ledger, meters, kernel } = memory;
@@ -182,7 +180,7 @@ async function build(
   const isBegun = (): boolean => contract.waiting === undefined && closing.reason === undefined;
   const taking = chain && takeByRule(facts, { part: chain, isBegun, log });
   undo.defer(async () => taking?.stop());
-  return { renewal: Promise.race([renewal.due, takenOver.due]), reload, ready: readyOf(facts, httpAt) };
+  return { renewal: renewal.due, reload, ready: readyOf(facts, httpAt) };
 }
 
 /** Where a proxy that runs listens, and who it is. */

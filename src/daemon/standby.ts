@@ -1,3 +1,4 @@
+import { assert } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
 import { oneAtATime } from '../base/one-at-a-time.ts';
 import { systemTimers } from '../base/system-timers.ts';
@@ -36,7 +37,7 @@ export function startStandby<R extends Role>(
   log: DaemonLog,
 ): Promise<Standby> {
   return composed(async (undo) => {
-    if (postgres?.standbyMs === undefined) throw new CodedError('usage', 'no other program is waited for');
+    assert(postgres?.standbyMs !== undefined, 'standby_for_another');
     const build = { version: VERSION, commit: COMMIT, kernel: 'none', ledger: 'none' };
     const metrics = createMetrics<Role>({ role, build }, () => daemonSources([], log));
     const ops = new OpsServer(
