@@ -63,21 +63,6 @@ async function ownerNow(): Promise<FleetProxy | undefined> {
   return undefined;
 }
 
-/** States are signed, and so many proxies deliver. */
-async function goesOn(what: string, live: number): Promise<void> {
-  const from = (await fleet.bought())?.n ?? 0;
-  await until(
-    `it goes on after ${what}`,
-    async () => {
-      const row = await fleet.bought();
-      const statuses = await Promise.all(fleet.proxies.map((each) => fleet.statusOf(each)));
-      const areLive = statuses.filter((status) => status?.shared_contracts[0]?.live === true).length;
-      return areLive === live && (row?.n ?? 0) >= from + 2 ? true : undefined;
-    },
-    120_000,
-  );
-}
-
 async function doneHashes(contractId: string): Promise<bigint> {
   const reader = await FleetReader.open({ ...stand.options('reader'), instance: NAMES[0] });
   const all = await reader.gather(
@@ -98,7 +83,7 @@ it('the owner is drained under load, its channel moves, and not a share is lost'
   const places = [stand.primary, stand.standby].map(({ port }) => `127.0.0.1:${port}`).join(',');
   await fleet.start(NAMES, () => `postgres://${OWNER}@${places}/${DATABASE}`, `${LEASE_MS / 1000}s`);
   const asics = await fleet.asics(2, 60_000);
-  await goesOn('the start', 3);
+  await fleet.goesOn('the start', 3);
   const { contract_id: contractId } = (await fleet.bought())!;
   const own = await until('all tell of themselves, and one has the channel', async () => {
     const rows = await fleetRows(fleet.proxies[0]!);
@@ -130,7 +115,7 @@ it('the owner is drained under load, its channel moves, and not a share is lost'
     const owner = await ownerNow();
     return status?.sessions === 0 && owner !== undefined && owner !== drained ? true : undefined;
   });
-  await goesOn('the drain', 2);
+  await fleet.goesOn('the drain', 2);
   await until('it is shown as drained', async () => {
     const row = (await fleetRows(others[0]!)).find(({ instance }) => instance === drained.name);
     return row?.state === 'drained' && row.sessions === 0 && row.leases.length === 0 ? true : undefined;
@@ -146,11 +131,11 @@ it('the owner is drained under load, its channel moves, and not a share is lost'
   await expect(command(to, 'move', name, drained.name)).rejects.toThrow(/wrong_status/);
   expect(await taken(to, 'move', name, to.name)).toMatchObject({ to: to.name });
   await until('it has moved', async () => ((await ownerNow()) === to ? true : undefined));
-  await goesOn('the move', 2);
+  await fleet.goesOn('the move', 2);
 
   expect(await drained.daemon.stop()).toBe(0);
   await drained.daemon.start();
-  await goesOn('the drained one was started anew', 3);
+  await fleet.goesOn('the drained one was started anew', 3);
 
   await asics.stop();
   await until('both sides have the same account, to the hash', async () => {

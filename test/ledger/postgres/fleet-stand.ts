@@ -12,6 +12,7 @@ import { freePorts } from '../../../src/devnet/net/free-ports.ts';
 import { type Stage, startStage } from '../../../src/devnet/stage.ts';
 import { silentLogger } from '../../../src/log/logger.ts';
 import type { MakerStatusAnswer } from '../../api/all-operations.ts';
+import { until } from '../../e2e/evidence.ts';
 
 /** Of a share of the contract, and of the pool of its maker. */
 const SHARE_DIFFICULTY = 2 ** -17;
@@ -78,6 +79,21 @@ export class FleetStand {
   async bought(): Promise<MakerStatusAnswer['contracts'][number] | undefined> {
     const { contracts } = (await fetchStatus(this.stage.maker.metricsUrl)) as MakerStatusAnswer;
     return contracts[0];
+  }
+
+  /** States are signed, and so many proxies deliver. Default: all. */
+  async goesOn(what: string, live = this.proxies.length): Promise<void> {
+    const from = (await this.bought())?.n ?? 0;
+    await until(
+      `it goes on after ${what}`,
+      async () => {
+        const row = await this.bought();
+        const statuses = await Promise.all(this.proxies.map((each) => this.statusOf(each)));
+        const areLive = statuses.filter((status) => status?.shared_contracts[0]?.live === true).length;
+        return areLive === live && (row?.n ?? 0) >= from + 2 ? true : undefined;
+      },
+      120_000,
+    );
   }
 
   /** The last lines of the log of a daemon, or all. */

@@ -88,21 +88,6 @@ async function ownerNow(): Promise<FleetProxy | undefined> {
   return owners.length === 1 ? owners[0] : undefined;
 }
 
-/** States are signed, and all proxies deliver. */
-async function goesOn(what: string): Promise<void> {
-  const from = (await fleet.bought())?.n ?? 0;
-  await until(
-    `it goes on after ${what}`,
-    async () => {
-      const row = await fleet.bought();
-      const statuses = await Promise.all(fleet.proxies.map((each) => fleet.statusOf(each)));
-      const areLive = statuses.every((status) => status?.shared_contracts[0]?.live === true);
-      return areLive && (row?.n ?? 0) >= from + 2 ? true : undefined;
-    },
-    120_000,
-  );
-}
-
 const WRONGS = {
   'the owner was killed': async ({ daemon }: FleetProxy) => {
     await daemon.kill();
@@ -126,7 +111,7 @@ it(
     const options = stand.options('reader');
     await fleet.start(NAMES, urlOf, `${LEASE_MS / 1000}s`);
     const asics = await fleet.asics(3, 60_000);
-    await goesOn('the start');
+    await fleet.goesOn('the start');
     const contractId = (await fleet.bought())!.contract_id;
     let mostHashes = 0n;
     let isOver = false;
@@ -148,7 +133,7 @@ it(
       const owner = await until('one has the channel', ownerNow);
       owners.add(owner.name);
       await does(owner);
-      await goesOn(what);
+      await fleet.goesOn(what);
     }
     isOver = true;
     await watching;

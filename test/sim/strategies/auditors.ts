@@ -199,6 +199,19 @@ function creditsNothing(stage: Stage, more: { readonly miner?: Instead } = {}): 
   });
 }
 
+/** The miner delivers, and then nothing, and tells its auditor nothing. @returns what ends its silence */
+async function stopsUntold(stage: Stage): Promise<() => void> {
+  let isLate = true;
+  const later = (told: Lines): Lines | undefined => (isLate ? undefined : told);
+  tells(stage, 'miner', { miner: later, maker: later });
+  await stage.open();
+  await minutes(stage, 6, DUE_SHARES + MADE_UP_SHARES);
+  await minutes(stage, 40, 0);
+  return () => {
+    isLate = false;
+  };
+}
+
 export const UNDER_AUDITORS: Readonly<Record<string, Strategy>> = {
   'stops-under-an-auditor': {
     what: 'the miner stops for good: the auditor gives both bonds to the maker, whoever is killed',
@@ -214,13 +227,8 @@ export const UNDER_AUDITORS: Readonly<Record<string, Strategy>> = {
     hostile: ['miner'],
     options: audited,
     play: async (stage) => {
-      let isLate = true;
-      const later = (told: Lines): Lines | undefined => (isLate ? undefined : told);
-      tells(stage, 'miner', { miner: later, maker: later });
-      await stage.open();
-      await minutes(stage, 6, DUE_SHARES + MADE_UP_SHARES);
-      await minutes(stage, 40, 0);
-      isLate = false;
+      const tell = await stopsUntold(stage);
+      tell();
       await liveOut(stage);
     },
     judge: toBoth('maker'),
@@ -232,18 +240,15 @@ export const UNDER_AUDITORS: Readonly<Record<string, Strategy>> = {
     options: audited,
     play: async (stage) => {
       const { world } = stage;
-      let isLate = true;
-      const later = (told: Lines): Lines | undefined => (isLate ? undefined : told);
-      tells(stage, 'miner', { miner: later, maker: later });
-      await stage.open();
-      await minutes(stage, 6, DUE_SHARES + MADE_UP_SHARES);
-      await minutes(stage, 40, 0);
+      const tell = await stopsUntold(stage);
+      let isClosed = false;
       await liveOut(stage, async () => {
-        if (!isLate || world.maker?.status[0]?.channel !== 'closed') return;
+        if (isClosed || world.maker?.status[0]?.channel !== 'closed') return;
+        isClosed = true;
         await world.kill('maker', 0);
-        isLate = false;
+        tell();
       });
-      if (isLate) stage.find('did not happen', 'a close');
+      if (!isClosed) stage.find('did not happen', 'a close');
     },
     judge: toBoth('maker'),
   },
