@@ -22,6 +22,9 @@ const RANGE_REST_MS = LIMITS.jobAgeMs + 120_000;
 const RANGE_WAIT_MS = 2_000;
 const LOOK_MS = 50;
 
+/** What a proxy tells of itself alone, apart from what it shares. */
+export type OwnNews = Omit<InstanceNews, 'site' | 'software' | 'contracts' | 'extranonceRange'>;
+
 export type FleetMemberDeps = {
   readonly site: string;
   /** Number of this run of the program. */
@@ -32,10 +35,7 @@ export type FleetMemberDeps = {
   readonly server: Pick<Mining['server'], 'setSessionIds' | 'drain'>;
   readonly shared: () => readonly SharedContract[];
   /** What there is to be told. */
-  readonly news: () => Pick<
-    InstanceNews,
-    'sessions' | 'hashesPerSecond' | 'queuedWrites' | 'lagMs' | 'ownContracts'
-  >;
+  readonly news: () => OwnNews;
 };
 
 /**

@@ -1,9 +1,8 @@
 import { systemTimers } from '../base/system-timers.ts';
 import { VERSION } from '../base/version.ts';
 import { fleetView } from '../fleet/fleet-view.ts';
-import type { InstanceNews } from '../fleet/instance-news.ts';
 import type { Logger } from '../log/logger.ts';
-import { FleetMember } from './fleet-member.ts';
+import { FleetMember, type OwnNews } from './fleet-member.ts';
 import { type FleetRow, fleetRow } from './fleet-tables.ts';
 import type { ProxyParts } from './proxy-status.ts';
 
@@ -11,11 +10,6 @@ import type { ProxyParts } from './proxy-status.ts';
 const ALONE = 'proxy';
 
 type NewsParts = Pick<ProxyParts, 'config' | 'clock' | 'mining' | 'contracts' | 'hashrate' | 'ledger'>;
-
-type OwnNews = Pick<
-  InstanceNews,
-  'sessions' | 'hashesPerSecond' | 'queuedWrites' | 'lagMs' | 'ownContracts'
->;
 
 /** Makes a proxy one of the instances of its database; nothing where its ledger is a file. */
 export async function joinFleet(
